@@ -1,0 +1,105 @@
+package account
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// InvalidError says which part of the input is refused and why, in words for the user. It never
+// holds the value.
+type InvalidError struct {
+	Field  string // the JSON member: username, password, role
+	Reason string // a sentence
+}
+
+func (e *InvalidError) Error() string { return "invalid " + e.Field + ": " + e.Reason }
+
+// Username is an accepted name.
+type Username struct{ shown, key string }
+
+// String is the name as it was written, in NFC.
+func (u Username) String() string { return u.shown }
+
+// Key is what is unique among the living: NFC and case folded, so that Ana and ANA, composed and
+// decomposed, are one user.
+func (u Username) Key() string { return u.key }
+
+// ParseUsername accepts 1 to 64 code points of visible text without spaces at either end.
+// The error is an *InvalidError.
+func ParseUsername(s string) (Username, error) {
+	const maxCodePoints, maxBytes = 64, 256
+	refuse := func(reason string) (Username, error) {
+		return Username{}, &InvalidError{Field: "username", Reason: reason}
+	}
+	if !utf8.ValidString(s) {
+		return refuse("It must be valid UTF-8.")
+	}
+	if len(s) > maxBytes {
+		return refuse(fmt.Sprintf("It must have %d characters at most.", maxCodePoints))
+	}
+	shown := norm.NFC.String(s)
+	switch count := utf8.RuneCountInString(shown); {
+	case count == 0:
+		return refuse("It must not be empty.")
+	case count > maxCodePoints:
+		return refuse(fmt.Sprintf("It must have %d characters at most.", maxCodePoints))
+	}
+	for _, r := range shown {
+		if !unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) {
+			return refuse("It must not contain control or invisible characters.")
+		}
+	}
+	if strings.TrimSpace(shown) != shown {
+		return refuse("It must not begin or end with a space.")
+	}
+	// Folding can undo NFC, so it is made once more.
+	return Username{shown: shown, key: norm.NFC.String(cases.Fold().String(shown))}, nil
+}
+
+// Password is a password that may be hashed. It redacts itself wherever it is printed.
+type Password struct{ text string }
+
+// ParsePassword accepts 8 to 1,024 bytes of UTF-8. The upper bound keeps one request from buying
+// more hashing than another; nothing is ever cut off. The error is an *InvalidError.
+func ParsePassword(s string) (Password, error) {
+	const minBytes, maxBytes = 8, 1024
+	refuse := func(reason string) (Password, error) {
+		return Password{}, &InvalidError{Field: "password", Reason: reason}
+	}
+	switch {
+	case !utf8.ValidString(s):
+		return refuse("It must be valid UTF-8.")
+	case len(s) < minBytes:
+		return refuse(fmt.Sprintf("It must have at least %d bytes.", minBytes))
+	case len(s) > maxBytes:
+		return refuse(fmt.Sprintf("It must have %d bytes at most.", maxBytes))
+	}
+	return Password{text: norm.NFC.String(s)}, nil
+}
+
+// Reveal returns the password in NFC, the form that is hashed: two keyboards may compose the same
+// letter differently (NIST SP 800-63B-4 §3.1.1.2).
+func (p Password) Reveal() string { return p.text }
+
+const redacted = "[redacted]"
+
+// Format redacts under every verb, %x and %#v too.
+func (Password) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) }
+func (Password) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// ParseRole accepts 1 to 32 of a-z, 0-9, hyphen and underscore. The error is an *InvalidError.
+func ParseRole(s string) (string, error) {
+	const maxBytes = 32
+	if s == "" || len(s) > maxBytes || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return "", &InvalidError{Field: "role", Reason: fmt.Sprintf("It must have 1 to %d of a-z, 0-9, hyphen and underscore.", maxBytes)}
+	}
+	return s, nil
+}

@@ -1,0 +1,116 @@
+package account_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"kindred/internal/account"
+)
+
+func TestParseUsername_OneUserUnderAllSpellings(t *testing.T) {
+	t.Parallel()
+	groups := [][]string{
+		{"ana", "Ana", "ANA"},
+		{"Zo\u00eb", "Zoe\u0308", "ZO\u00cb", "zoe\u0308"},
+		{"straße", "STRASSE", "Strasse"},
+		{"Σίσυφος", "ΣΊΣΥΦΟΣ", "σίσυφοσ"},
+	}
+	keys := map[string]int{}
+	for i, group := range groups {
+		for _, name := range group {
+			u, err := account.ParseUsername(name)
+			if err != nil {
+				t.Fatalf("%q: %v", name, err)
+			}
+			if other, taken := keys[u.Key()]; taken && other != i {
+				t.Errorf("%q shares its key with group %d", name, other)
+			}
+			keys[u.Key()] = i
+		}
+	}
+	if len(keys) != len(groups) {
+		t.Errorf("%d groups of spellings have %d keys: %v", len(groups), len(keys), keys)
+	}
+}
+
+func TestParseUsername_KeyIsStable(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"ana", "Zoe\u0308", "STRASSE", "ΣΊΣΥΦΟΣ", "a b@c.example", "İstanbul", "\u1e9e"} {
+		u, err := account.ParseUsername(name)
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		again, err := account.ParseUsername(u.String())
+		if err != nil || again != u {
+			t.Errorf("%q as shown parses to %q, %v", name, again, err)
+		}
+	}
+}
+
+func TestParseUsername_Refusals(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"empty": "", "blank at the end": "ana ", "blank at the start": " ana", "NUL": "a\x00b", "line break": "a\nb",
+		"escape": "a\x1b[31m", "bad UTF-8": "a\xff", "zero width": "a\u200bb", "right-to-left override": "a\u202eb",
+		"65 characters": strings.Repeat("x", 65), "257 bytes": strings.Repeat("\U0001f600", 65), "only a space": " ",
+	} {
+		_, err := account.ParseUsername(value)
+		var invalid *account.InvalidError
+		if !errors.As(err, &invalid) || invalid.Field != "username" {
+			t.Errorf("%s: error %v, want one about the username", name, err)
+		}
+	}
+	if _, err := account.ParseUsername(strings.Repeat("\U0001f600", 64)); err != nil {
+		t.Errorf("64 characters of four bytes: %v", err)
+	}
+}
+
+func TestParsePassword_Bounds(t *testing.T) {
+	t.Parallel()
+	for length, ok := range map[int]bool{0: false, 7: false, 8: true, 1024: true, 1025: false} {
+		_, err := account.ParsePassword(strings.Repeat("x", length))
+		if (err == nil) != ok {
+			t.Errorf("%d bytes: error %v", length, err)
+		}
+	}
+	if _, err := account.ParsePassword("password\xff"); err == nil {
+		t.Error("bad UTF-8 accepted: it would be hashed as the replacement character")
+	}
+}
+
+func TestParsePassword_ComposedAndDecomposedAreTheSame(t *testing.T) {
+	t.Parallel()
+	a, errA := account.ParsePassword("pa\u00dfwor\u00e9d1")
+	b, errB := account.ParsePassword("pa\u00dfwore\u0301d1")
+	if errA != nil || errB != nil || a.Reveal() != b.Reveal() {
+		t.Errorf("revealed %q and %q (%v, %v)", a.Reveal(), b.Reveal(), errA, errB)
+	}
+}
+
+func TestPassword_RedactsItself(t *testing.T) {
+	t.Parallel()
+	p, err := account.ParsePassword("correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(map[string]any{"p": p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := fmt.Sprintf("%v %+v %#v %s %q %x %d %v", p, p, p, p, p, p, p, p.LogValue()) + string(asJSON)
+	if strings.Contains(printed, "horse") || strings.Contains(printed, fmt.Sprintf("%x", "horse")) {
+		t.Errorf("printed in clear: %s", printed)
+	}
+}
+
+func TestParseRole(t *testing.T) {
+	t.Parallel()
+	for role, ok := range map[string]bool{"user": true, "admin": true, "read-only_2": true, "": false, "Admin": false, "a b": false, "é": false, strings.Repeat("a", 33): false, "a\x00b": false} {
+		if _, err := account.ParseRole(role); (err == nil) != ok {
+			t.Errorf("%q: error %v", role, err)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+// Package audit names Kindred's security events and says what a record of one holds, without any
+// I/O. Events are appended in the transaction that makes them true, and never changed.
+package audit
+
+import (
+	"net/netip"
+
+	"github.com/google/uuid"
+)
+
+// Kind names an event. The names are stable: operators search for them.
+type Kind string
+
+const (
+	UserCreated  Kind = "user_created"
+	UserDisabled Kind = "user_disabled"
+	UserEnabled  Kind = "user_enabled"
+
+	LoginOK        Kind = "login_ok"
+	LoginRefused   Kind = "login_refused"
+	PasswordRehash Kind = "password_rehashed"
+
+	GraceReplay   Kind = "grace_replay"   // a parent presented inside the reuse interval
+	ReuseDetected Kind = "reuse_detected" // detail names both parties
+	TokenLost     Kind = "token_lost"     // our MAC, but no such token stands
+	FamilyRevoked Kind = "family_revoked" // detail has the reason
+	Logout        Kind = "logout"
+)
+
+// Event is one record. The time is the database's, set when it is appended.
+type Event struct {
+	Kind      Kind
+	Actor     string // who did it: user:ID, cli, or empty where the request did it without a user
+	UserID    uuid.NullUUID
+	FamilyID  uuid.NullUUID
+	ClientID  string
+	RequestID string
+	Address   netip.Addr
+	UserAgent string         // cleaned: valid UTF-8, no controls, 256 bytes at most
+	Detail    map[string]any // never a secret, never a name that belongs to no user
+}
+
+// ByUser is the actor of what a signed-in user does.
+func ByUser(id uuid.UUID) string { return "user:" + id.String() }
+
+// ByCLI is the actor of what an operator does on the command line.
+const ByCLI = "cli"
+
+// BySystem is the actor of what Kindred does by its own rules, as when it finds reuse.
+const BySystem = "kindred"

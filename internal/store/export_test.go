@@ -1,0 +1,4 @@
+package store
+
+// RotateStatement lets a test look at its plan.
+const RotateStatement = rotateStatement

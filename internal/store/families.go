@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"kindred/internal/account"
+	"kindred/internal/family"
+)
+
+const familyColumns = `f.id, f.user_id, f.client_id, f.created_at, f.auth_time, f.expires_at, f.expires_on,
+	f.current_token_id, f.current_hash, f.previous_token_id, f.generation, f.rotated_at, f.idle_expires_at,
+	f.access_until, f.successor_seal, f.revoked_at, coalesce(f.revoked_reason, ''), coalesce(f.revoked_by, ''),
+	f.first_user_agent, f.first_address, f.last_user_agent, f.last_address`
+
+func scanFamily(row pgx.Row) (family.Family, error) {
+	var f family.Family
+	var hash []byte
+	err := row.Scan(&f.ID, &f.UserID, &f.ClientID, &f.CreatedAt, &f.AuthTime, &f.ExpiresAt, &f.ExpiresOn,
+		&f.CurrentTokenID, &hash, &f.PreviousTokenID, &f.Generation, &f.RotatedAt, &f.IdleExpiresAt,
+		&f.AccessUntil, &f.SuccessorSeal, &f.RevokedAt, &f.RevokedReason, &f.RevokedBy,
+		&f.FirstUserAgent, &f.FirstAddress, &f.LastUserAgent, &f.LastAddress)
+	copy(f.CurrentHash[:], hash)
+	return f, translate(err)
+}
+
+// StartFamily appends a family and its first token, in one statement. The caller holds the user's row
+// (ShareUser), has looked at its state, and has filled f by a reading of the database's clock.
+func (tx *Tx) StartFamily(ctx context.Context, f family.Family) error {
+	const statement = `
+		WITH started AS (
+		    INSERT INTO token_families (id, user_id, client_id, created_at, auth_time, expires_at, expires_on,
+		        current_token_id, current_hash, rotated_at, idle_expires_at, access_until,
+		        first_user_agent, first_address, last_user_agent, last_address)
+		    VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $4, $9, $10, $11, $12, $11, $12)
+		)
+		INSERT INTO refresh_tokens (id, expires_on, family_id, token_hash, generation, issued_at, expires_at, user_agent, address)
+		VALUES ($7, $6, $1, $8, 0, $4, $9, $11, $12)`
+	_, err := tx.tx.Exec(ctx, statement, f.ID, f.UserID, f.ClientID, f.CreatedAt, f.ExpiresAt, f.ExpiresOn,
+		f.CurrentTokenID, f.CurrentHash[:], f.IdleExpiresAt, f.AccessUntil, f.FirstUserAgent, f.FirstAddress)
+	if err != nil {
+		return fmt.Errorf("start family: %w", translate(err))
+	}
+	return nil
+}
+
+// LockFamily reads a family under its lock. What depends on other rows or on the clock must be read
+// in a later statement: this one may have begun before it had to wait. ErrNotFound if there is none.
+func (tx *Tx) LockFamily(ctx context.Context, id uuid.UUID) (family.Family, error) {
+	const statement = `SELECT ` + familyColumns + ` FROM token_families f WHERE f.id = $1 FOR UPDATE`
+	f, err := scanFamily(tx.tx.QueryRow(ctx, statement, id))
+	if err != nil {
+		return family.Family{}, fmt.Errorf("lock family: %w", err)
+	}
+	return f, nil
+}
+
+// ExtendAccess notes that an access token of the family may live until then.
+func (tx *Tx) ExtendAccess(ctx context.Context, id uuid.UUID, until time.Time) error {
+	const statement = `UPDATE token_families SET access_until = least(greatest(access_until, $2), expires_at) WHERE id = $1`
+	if _, err := tx.changeOne(ctx, "extend access", statement, id, until); err != nil {
+		return err
+	}
+	return nil
+}
+
+// RevokeFamily ends a family for good. changed is false when it had ended before.
+func (tx *Tx) RevokeFamily(ctx context.Context, id uuid.UUID, reason family.Reason, by string) (changed bool, err error) {
+	const statement = `
+		UPDATE token_families SET revoked_at = clock_timestamp(), revoked_reason = $2, revoked_by = $3
+		 WHERE id = $1 AND revoked_at IS NULL`
+	return tx.changeOne(ctx, "revoke family", statement, id, reason, by)
+}
+
+// RevokeFamilies ends all families of a user but one (uuid.Nil: all), locking them in the order of
+// their ids, and returns those that it ended. The caller holds the user's row since an earlier
+// statement of the same transaction, so that no login slips in between.
+func (tx *Tx) RevokeFamilies(ctx context.Context, userID, except uuid.UUID, reason family.Reason, by string) ([]uuid.UUID, error) {
+	const statement = `
+		WITH held AS MATERIALIZED (
+		    SELECT id FROM token_families
+		     WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL
+		     ORDER BY id FOR UPDATE
+		)
+		UPDATE token_families f SET revoked_at = clock_timestamp(), revoked_reason = $3, revoked_by = $4
+		  FROM held WHERE f.id = held.id AND f.revoked_at IS NULL
+		RETURNING f.id`
+	rows, err := tx.tx.Query(ctx, statement, userID, except, reason, by)
+	if err != nil {
+		return nil, fmt.Errorf("revoke families: %w", translate(err))
+	}
+	ended, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("revoke families: %w", translate(err))
+	}
+	return ended, nil
+}
+
+// LiveFamilies lists a user's families that can still be refreshed, last used first.
+func (s *Store) LiveFamilies(ctx context.Context, userID uuid.UUID) ([]family.Family, error) {
+	const statement = `
+		SELECT ` + familyColumns + ` FROM token_families f, (SELECT clock_timestamp() AS now) AS t
+		 WHERE f.user_id = $1 AND f.revoked_at IS NULL AND f.expires_at > t.now AND f.idle_expires_at > t.now
+		 ORDER BY f.rotated_at DESC, f.id DESC`
+	var list []family.Family
+	err := s.withConn(ctx, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, statement, userID)
+		if err != nil {
+			return err
+		}
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (family.Family, error) { return scanFamily(row) })
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list families: %w", err)
+	}
+	return list, nil
+}
+
+// Standing is what an access token's check needs to know of its family and user, by the database.
+type Standing struct {
+	User     account.User
+	ClientID string
+	AuthTime time.Time
+	Live     bool // neither revoked nor past its absolute expiry
+}
+
+// Standing reads a family and its user in one statement. ErrNotFound if there is no such family.
+func (s *Store) Standing(ctx context.Context, familyID uuid.UUID) (Standing, error) {
+	const statement = `
+		SELECT f.client_id, f.auth_time, f.revoked_at IS NULL AND f.expires_at > clock_timestamp(), ` + userColumns + `
+		  FROM token_families f JOIN users u ON u.id = f.user_id
+		 WHERE f.id = $1`
+	var standing Standing
+	err := s.withConn(ctx, func(conn *pgxpool.Conn) error {
+		fields := append([]any{&standing.ClientID, &standing.AuthTime, &standing.Live}, userFields(&standing.User)...)
+		return conn.QueryRow(ctx, statement, familyID).Scan(fields...)
+	})
+	if err != nil {
+		return Standing{}, fmt.Errorf("read standing: %w", err)
+	}
+	return standing, nil
+}

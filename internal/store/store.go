@@ -1,0 +1,102 @@
+// Package store holds all of Kindred's SQL, one file a table, and turns the driver's errors into
+// ours. It decides nothing: rules live in package family, use cases in package auth. The database is
+// the authority on state and on time: statements read clock_timestamp(), never now(), which is as
+// old as the transaction's wait for its locks.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Config says which database, and how long anything may take.
+type Config struct {
+	URL            string
+	MaxConns       int32         // connections at most; the default is 16
+	RequestTimeout time.Duration // deadline of a request: every statement must end before it
+	MaxLifetime    time.Duration // of a family: how far ahead partitions must reach
+	Tracer         pgx.QueryTracer
+}
+
+// Store reaches one PostgreSQL. It is safe for concurrent use.
+type Store struct {
+	pool        *pgxpool.Pool
+	health      health
+	maxLifetime time.Duration
+}
+
+// Open prepares a pool. It does not wait for the database: a replica may start before PostgreSQL and
+// serve once that is there. The error tells of a URL that cannot be parsed; it never holds a password.
+func Open(config Config) (*Store, error) {
+	pc, err := pgxpool.ParseConfig(config.URL)
+	if err != nil {
+		return nil, fmt.Errorf("parse database URL: %w", err)
+	}
+	pc.MaxConns = 16
+	if config.MaxConns > 0 {
+		pc.MaxConns = config.MaxConns
+	}
+	pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
+	pc.PingTimeout = config.RequestTimeout / 4
+	pc.ConnConfig.Tracer = config.Tracer
+	pc.ConnConfig.ConnectTimeout = config.RequestTimeout / 2
+	for name, value := range sessionSettings(config.RequestTimeout) {
+		if _, set := pc.ConnConfig.RuntimeParams[name]; !set {
+			pc.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	// When a request ends, ask the server to cancel and wait a moment for its word: it then says
+	// whether the statement stood, so that nothing commits after a 503 but an unanswered COMMIT.
+	pc.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 300 * time.Millisecond}
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
+	if err != nil {
+		return nil, fmt.Errorf("prepare connection pool: %w", err)
+	}
+	return &Store{pool: pool, maxLifetime: config.MaxLifetime}, nil
+}
+
+// sessionSettings bound what a statement may do to others. force_generic_plan: array parameters make
+// PostgreSQL plan anew on each execution, which costs more than the rotation itself.
+func sessionSettings(request time.Duration) map[string]string {
+	milliseconds := func(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
+	return map[string]string{
+		"application_name":                    "kindred",
+		"timezone":                            "UTC",
+		"plan_cache_mode":                     "force_generic_plan",
+		"lock_timeout":                        milliseconds(min(500*time.Millisecond, request/2)),
+		"statement_timeout":                   milliseconds(request * 9 / 10),
+		"idle_in_transaction_session_timeout": milliseconds(request * 2),
+		"client_connection_check_interval":    "250",
+	}
+}
+
+// Close ends all connections once they are given back.
+func (s *Store) Close() { s.pool.Close() }
+
+// withConn runs do on one connection and keeps the record of the database's health.
+func (s *Store) withConn(ctx context.Context, do func(*pgxpool.Conn) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		// A deadline that passed in the queue for a connection says nothing about the database, and
+		// anybody can fill that queue.
+		var connect *pgconn.ConnectError
+		if errors.As(err, &connect) {
+			s.health.observe(err)
+		}
+		return fmt.Errorf("acquire connection: %w", translate(err))
+	}
+	defer conn.Release()
+	err = do(conn)
+	s.health.observe(err)
+	return translate(err)
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Tx is one transaction. What locks hangs here and not on Store, so that locking outside a
+// transaction does not compile. Locks are taken in one order: the user's row, then families by id.
+type Tx struct {
+	tx    pgx.Tx
+	store *Store
+}
+
+// InTx runs fn in a transaction: an error rolls back, nil commits. A refusal that must be kept, such
+// as the revocation of a reused family, is therefore a value and not an error.
+//
+// fn may run twice, after a deadlock or when a partition was missing (it is then made), so it
+// touches nothing outside but what it assigns afresh. When COMMIT's answer is lost the error is
+// ErrUnavailable and the transaction may stand all the same.
+func (s *Store) InTx(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	const attempts = 3
+	var err error
+	for range attempts {
+		err = s.withConn(ctx, func(conn *pgxpool.Conn) error { return s.runOnce(ctx, conn, fn) })
+		switch {
+		case errors.Is(err, errNoPartition):
+			if err := s.EnsurePartitions(ctx); err != nil {
+				return err
+			}
+		case !errors.Is(err, errRunAgain):
+			return err
+		}
+	}
+	return err
+}
+
+func (s *Store) runOnce(ctx context.Context, conn *pgxpool.Conn, fn func(context.Context, *Tx) error) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := fn(ctx, &Tx{tx: tx, store: s}); err != nil {
+		rollback(ctx, tx)
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
+// rollback outlives the request that was cancelled: locks must not wait for a time-out to go.
+func rollback(ctx context.Context, tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	// A connection that cannot roll back is closed by the pool, which ends the transaction as well.
+	_ = tx.Rollback(ctx)
+}

@@ -1,0 +1,50 @@
+package testdb
+
+import (
+	"testing"
+	"time"
+)
+
+// clockSQL shadows the two built-ins that the product reads time with. The product calls them
+// without a schema, so it needs no switch for tests. The server's start is long ago unless a test
+// says otherwise: the rule that the reuse interval begins there at the earliest would else hold in
+// every test, since the server has just started.
+const clockSQL = `
+CREATE SCHEMA testclock;
+CREATE TABLE testclock.shift (
+    ahead        interval    NOT NULL,
+    server_start timestamptz NOT NULL
+);
+INSERT INTO testclock.shift (ahead, server_start) VALUES ('0', '2000-01-01 00:00+00');
+CREATE FUNCTION testclock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+    'SELECT pg_catalog.clock_timestamp() + ahead FROM testclock.shift';
+CREATE FUNCTION testclock.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql STABLE AS
+    'SELECT server_start FROM testclock.shift';
+GRANT USAGE ON SCHEMA testclock TO PUBLIC;
+GRANT SELECT ON testclock.shift TO PUBLIC;`
+
+// searchPathSQL lets the clock's functions be found before the built-ins, which are searched first
+// unless pg_catalog is named. A template's own settings are not copied with it. public comes first
+// because that is where new tables go.
+const searchPathSQL = `
+DO $$ BEGIN
+    EXECUTE pg_catalog.format('ALTER DATABASE %I SET search_path = public, testclock, pg_catalog', pg_catalog.current_database());
+END $$`
+
+// Advance moves the database's clock, and Now with it, by d, which may be negative. Sessions that
+// are already open see it too.
+func (db *DB) Advance(t testing.TB, d time.Duration) {
+	t.Helper()
+	exec(t, db.url, "Advance",
+		"UPDATE testclock.shift SET ahead = ahead + $1::bigint * interval '1 microsecond'", d.Microseconds())
+	db.ahead.Add(int64(d.Truncate(time.Microsecond)))
+}
+
+// Now is the world's time moved along with the database's clock.
+func (db *DB) Now() time.Time { return time.Now().Add(time.Duration(db.ahead.Load())) }
+
+// SetServerStart sets what pg_postmaster_start_time() tells in this database.
+func (db *DB) SetServerStart(t testing.TB, at time.Time) {
+	t.Helper()
+	exec(t, db.url, "SetServerStart", "UPDATE testclock.shift SET server_start = $1", at)
+}

@@ -1,0 +1,123 @@
+TABLE audit_events PARTITION BY RANGE (at)
+    id uuid NOT NULL
+    at timestamp with time zone NOT NULL
+    kind text NOT NULL
+    actor text NOT NULL DEFAULT ''::text
+    user_id uuid
+    family_id uuid
+    client_id text NOT NULL DEFAULT ''::text
+    request_id text NOT NULL DEFAULT ''::text
+    address inet
+    user_agent text NOT NULL DEFAULT ''::text
+    detail jsonb NOT NULL DEFAULT '{}'::jsonb
+    CONSTRAINT audit_events_detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text))
+    CONSTRAINT audit_events_kind_is_named CHECK ((kind <> ''::text))
+    CONSTRAINT audit_events_pkey PRIMARY KEY (at, id)
+CREATE OR REPLACE FUNCTION public.kindred_ensure_partitions(parent regclass, first_day date, last_day date)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    monday      date := date_trunc('week', first_day::timestamp)::date;
+    namespace   oid;
+    parent_name text;
+    leaf        text;
+    qualified   text;
+    made        integer := 0;
+BEGIN
+    SELECT c.relnamespace, c.relname INTO STRICT namespace, parent_name
+      FROM pg_catalog.pg_class c WHERE c.oid = parent AND c.relkind = 'p';
+    IF last_day > first_day + 7 * 104 THEN
+        RAISE EXCEPTION 'partitions of % are made two years ahead at most, not until %', parent_name, last_day;
+    END IF;
+    WHILE monday <= last_day LOOP
+        leaf := parent_name || '_p' || pg_catalog.to_char(monday, 'YYYYMMDD');
+        -- Looked up by a query and not by to_regclass: that answers from a cache which the wait for an
+        -- advisory lock does not refresh, and would miss what another replica has just made.
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relname = leaf AND c.relnamespace = namespace) THEN
+            -- One maker at a time; who waited looks again.
+            PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('kindred partitions', 0));
+            IF NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relname = leaf AND c.relnamespace = namespace) THEN
+                qualified := pg_catalog.format('%s.%I', namespace::pg_catalog.regnamespace, leaf);
+                EXECUTE pg_catalog.format('CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', qualified, parent);
+                EXECUTE pg_catalog.format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
+                    parent, qualified, monday || ' 00:00+00', (monday + 7) || ' 00:00+00');
+                made := made + 1;
+            END IF;
+        END IF;
+        monday := monday + 7;
+    END LOOP;
+    RETURN made;
+END
+$function$
+
+TABLE refresh_tokens PARTITION BY RANGE (expires_on)
+    id uuid NOT NULL
+    expires_on date NOT NULL
+    family_id uuid NOT NULL
+    parent_id uuid
+    token_hash bytea NOT NULL
+    generation bigint NOT NULL
+    issued_at timestamp with time zone NOT NULL
+    expires_at timestamp with time zone NOT NULL
+    user_agent text NOT NULL DEFAULT ''::text
+    address inet
+    CONSTRAINT refresh_tokens_hash_is_sha256 CHECK ((octet_length(token_hash) = 32))
+    CONSTRAINT refresh_tokens_not_its_own_parent CHECK ((parent_id <> id))
+    CONSTRAINT refresh_tokens_one_child UNIQUE NULLS NOT DISTINCT (expires_on, parent_id, family_id)
+    CONSTRAINT refresh_tokens_pkey PRIMARY KEY (expires_on, id, family_id)
+    CONSTRAINT refresh_tokens_root_has_no_parent CHECK (((generation >= 0) AND ((generation = 0) = (parent_id IS NULL))))
+TABLE token_families WITH (fillfactor=50)
+    id uuid NOT NULL
+    user_id uuid NOT NULL
+    client_id text NOT NULL
+    created_at timestamp with time zone NOT NULL
+    auth_time timestamp with time zone NOT NULL
+    expires_at timestamp with time zone NOT NULL
+    expires_on date NOT NULL
+    current_token_id uuid NOT NULL
+    current_hash bytea NOT NULL
+    previous_token_id uuid
+    generation bigint NOT NULL DEFAULT 0
+    rotated_at timestamp with time zone NOT NULL
+    idle_expires_at timestamp with time zone NOT NULL
+    access_until timestamp with time zone NOT NULL
+    successor_seal bytea
+    revoked_at timestamp with time zone
+    revoked_reason text
+    revoked_by text
+    first_user_agent text NOT NULL DEFAULT ''::text
+    first_address inet
+    last_user_agent text NOT NULL DEFAULT ''::text
+    last_address inet
+    CONSTRAINT token_families_access_within_absolute CHECK ((access_until <= expires_at))
+    CONSTRAINT token_families_day_is_that_of_the_expiry CHECK ((expires_on = ((expires_at AT TIME ZONE 'UTC'::text))::date))
+    CONSTRAINT token_families_first_generation_has_no_parent CHECK (((generation >= 0) AND ((generation = 0) = (previous_token_id IS NULL)) AND ((generation = 0) = (successor_seal IS NULL))))
+    CONSTRAINT token_families_hash_is_sha256 CHECK ((octet_length(current_hash) = 32))
+    CONSTRAINT token_families_idle_within_absolute CHECK ((idle_expires_at <= expires_at))
+    CONSTRAINT token_families_pkey PRIMARY KEY (id)
+    CONSTRAINT token_families_revocation_is_whole CHECK ((((revoked_at IS NULL) = (revoked_reason IS NULL)) AND ((revoked_at IS NULL) = (revoked_by IS NULL))))
+    CONSTRAINT token_families_user_fkey FOREIGN KEY (user_id) REFERENCES users(id)
+    CREATE INDEX token_families_user ON public.token_families USING btree (user_id)
+TABLE users
+    id uuid NOT NULL
+    username text
+    username_key text
+    password_hash text
+    role text NOT NULL
+    version bigint NOT NULL DEFAULT 1
+    claims jsonb NOT NULL DEFAULT '{}'::jsonb
+    created_at timestamp with time zone NOT NULL
+    password_changed_at timestamp with time zone NOT NULL
+    disabled_at timestamp with time zone
+    deleted_at timestamp with time zone
+    CONSTRAINT users_claims_are_an_object CHECK ((jsonb_typeof(claims) = 'object'::text))
+    CONSTRAINT users_pkey PRIMARY KEY (id)
+    CONSTRAINT users_role_is_named CHECK ((role <> ''::text))
+    CONSTRAINT users_tombstone_keeps_no_credentials CHECK (
+CASE
+    WHEN (deleted_at IS NULL) THEN ((username IS NOT NULL) AND (username_key IS NOT NULL) AND (password_hash IS NOT NULL))
+    ELSE ((username IS NULL) AND (username_key IS NULL) AND (password_hash IS NULL))
+END)
+    CONSTRAINT users_version_is_positive CHECK ((version > 0))
+    CREATE UNIQUE INDEX users_username_key_among_the_living ON public.users USING btree (username_key) WHERE (deleted_at IS NULL)
