@@ -1,0 +1,101 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"kindred/internal/testdb"
+)
+
+func TestMigrate_UpStatusDown(t *testing.T) {
+	t.Parallel()
+	db := testdb.Empty(t)
+	environ := []string{"DATABASE_URL=" + db.URL()}
+	want := func(code int, parts []string, args ...string) {
+		t.Helper()
+		stdout, stderr, got := run(t, "", environ, args...)
+		if got != code {
+			t.Errorf("%v: exit code %d, want %d: %s", args, got, code, stderr)
+		}
+		for _, part := range parts {
+			if !strings.Contains(stdout+stderr, part) {
+				t.Errorf("%v: %q is not in\n%s%s", args, part, stdout, stderr)
+			}
+		}
+	}
+	want(0, []string{"pending"}, "migrate", "status")
+	want(0, []string{"up 00001_users.sql"}, "migrate", "up")
+	want(0, []string{"nothing to do"}, "migrate", "up")
+	want(0, []string{"applied 20"}, "migrate", "status")
+	want(0, []string{"I1 to I5 hold"}, "check")
+	addUser(t, db.URL(), "user1")
+	want(1, []string{"--discard-data"}, "migrate", "down")
+	want(0, []string{"down 0000"}, "migrate", "down", "--discard-data")
+	want(0, []string{"pending"}, "migrate", "status")
+}
+
+func TestUser_AddDisableEnable(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	environ := []string{"DATABASE_URL=" + db.URL()}
+	s := startServing(t, serveEnvironment(db.URL()))
+	want := func(code int, part, stdin string, args ...string) {
+		t.Helper()
+		stdout, stderr, got := run(t, stdin, environ, args...)
+		if got != code || !strings.Contains(stdout+stderr, part) {
+			t.Errorf("%v: exit code %d, want %d with %q in\n%s%s", args, got, code, part, stdout, stderr)
+		}
+		if stdin != "" && strings.Contains(stdout+stderr, strings.TrimSpace(stdin)) {
+			t.Errorf("%v prints the password", args)
+		}
+	}
+	want(0, "added user1, role user", "password123\n", "user", "add", "user1", "--password-stdin")
+	want(0, "role operator", "password456\r\n", "user", "add", "user2", "--role", "operator", "--password-stdin")
+	want(1, "already", "password123\n", "user", "add", "USER1", "--password-stdin")
+	want(1, "invalid password", "short\n", "user", "add", "user3", "--password-stdin")
+	want(1, "invalid role", "password123\n", "user", "add", "user3", "--role", "A B", "--password-stdin")
+	want(1, "--password-stdin", "", "user", "add", "user3")
+	want(1, "no user", "", "user", "disable", "user3")
+
+	tokens := s.login(t, "user1")
+	want(0, "", "", "user", "disable", "user1")
+	wantStatus(t, s.get(t, "/protected", tokens.field(t, "accessToken")), http.StatusForbidden)
+	wantStatus(t, s.refresh(t, tokens.field(t, "refreshToken")), http.StatusForbidden)
+	wantStatus(t, s.mustPost(t, "/login", `{"username":"user1","password":"password123"}`), http.StatusBadRequest)
+	want(0, "", "", "user", "enable", "user1")
+	s.login(t, "user1")
+}
+
+func TestCheck_FindsDamage(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	addUser(t, db.URL(), "user1")
+	s := startServing(t, serveEnvironment(db.URL()))
+	s.refresh(t, s.login(t, "user1").field(t, "refreshToken"))
+	db.Exec(t, `UPDATE token_families SET current_hash = sha256('x')`)
+	stdout, _, code := run(t, "", []string{"DATABASE_URL=" + db.URL()}, "check")
+	if code != 1 || !strings.Contains(stdout, "I2 family ") {
+		t.Errorf("exit code %d:\n%s", code, stdout)
+	}
+}
+
+func TestCommands_TroubleIsToldInOneLineWithoutThePassword(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"postgres://u:s3cret@127.0.0.1:1/x", "postgres://u:s3cret@127.0.0.1:port/x", ""} {
+		for _, args := range [][]string{{"migrate", "up"}, {"migrate", "status"}, {"check"}, {"user", "disable", "x"}} {
+			stdout, stderr, code := run(t, "", []string{"DATABASE_URL=" + url}, args...)
+			if code != 1 || !strings.HasPrefix(stderr, "kindred: ") || strings.Contains(stdout+stderr, "s3cret") {
+				t.Errorf("%q %v: exit code %d\n%s%s", url, args, code, stdout, stderr)
+			}
+		}
+	}
+}
+
+func TestVersion_NamesTheSchema(t *testing.T) {
+	t.Parallel()
+	stdout, _, code := run(t, "", nil, "version")
+	if code != 0 || !strings.HasPrefix(stdout, "kindred ") || !strings.Contains(stdout, "schema ") {
+		t.Errorf("exit code %d: %s", code, stdout)
+	}
+}

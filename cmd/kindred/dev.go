@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kindred/internal/account"
+	"kindred/internal/auth"
+	"kindred/internal/config"
+	"kindred/internal/devdb"
+	"kindred/migrations"
+)
+
+// The tutorial's user. Its password is known to everybody, which is why dev refuses databases that
+// it did not mark as its own.
+const devUser, devPassword, devAdmin = "user1", "password123", "admin1"
+
+func newDev(p process) *cobra.Command {
+	var fresh bool
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Serve on this machine with a PostgreSQL of its own, users and all",
+		Long: "Finds or starts a PostgreSQL, migrates it, makes users and serves on http://localhost:3000.\n" +
+			"What it keeps lies in .kindred/ of the working directory. DATABASE_URL of the environment is\n" +
+			"used if that database is empty or was made by dev before; .env never names dev's database.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return dev(cmd.Context(), p, fresh) },
+	}
+	cmd.Flags().BoolVar(&fresh, "fresh", false, "begin with an empty database and new secrets")
+	return cmd
+}
+
+func dev(ctx context.Context, p process, fresh bool) (err error) {
+	say := func(line string) { fmt.Fprintln(p.stderr, "kindred dev:", line) }
+	db, err := devdb.Start(ctx, devdb.Options{Dir: p.dir, DatabaseURL: p.variable("DATABASE_URL"), Fresh: fresh, Log: say})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, db.Stop(stopping))
+	}()
+	cfg, err := devConfig(p, db.URL())
+	if err != nil {
+		return err
+	}
+	for _, warning := range cfg.Warnings {
+		say("warning: " + warning)
+	}
+	if err := migrations.Up(ctx, db.URL(), say); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	adminPassword, err := devdb.Secret(p.dir, "admin1_password")
+	if err != nil {
+		return err
+	}
+	if err := devUsers(ctx, cfg, adminPassword); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-db.Done():
+			cancel(errors.New("PostgreSQL ended by itself"))
+		case <-ctx.Done():
+		}
+	}()
+	err = serve(ctx, cfg, log, func(address string) {
+		fmt.Fprint(p.stdout, banner(cfg, address, db.Where(), adminPassword))
+	})
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// devConfig reads the settings as serve does, with defaults for a developer's machine beneath them.
+func devConfig(p process, databaseURL string) (config.Config, error) {
+	defaults := map[string]string{"REGISTRATION": "open", "LOG_LEVEL": "info"}
+	for _, name := range []string{"JWT_SECRET", "JWT_REFRESH_SECRET"} {
+		secret, err := devdb.Secret(p.dir, strings.ToLower(name))
+		if err != nil {
+			return config.Config{}, err
+		}
+		defaults[name] = secret
+	}
+	return config.Load(config.Source{
+		Environ: p.environ, Dir: p.dir, Defaults: defaults,
+		Fixed: map[string]string{"DATABASE_URL": databaseURL}, WarnWeakSecrets: true,
+	})
+}
+
+// devUsers makes the two users where they do not stand yet.
+func devUsers(ctx context.Context, cfg config.Config, adminPassword string) error {
+	s, err := newServer(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer s.store.Close()
+	for _, user := range []struct{ name, password, role string }{
+		{devUser, devPassword, account.RoleUser},
+		{devAdmin, adminPassword, account.RoleAdmin},
+	} {
+		_, err := s.service.CreateUser(ctx, auth.Caller{Actor: "dev"}, user.name, user.password, user.role)
+		if err != nil && !errors.Is(err, auth.ErrUsernameTaken) {
+			return fmt.Errorf("make user %s: %w", user.name, err)
+		}
+	}
+	return nil
+}
+
+// variable is the value of a variable of the real environment.
+func (p process) variable(name string) string {
+	for _, entry := range p.environ {
+		if value, found := strings.CutPrefix(entry, name+"="); found {
+			return value
+		}
+	}
+	return ""
+}
+
+func banner(cfg config.Config, address, where, adminPassword string) string {
+	_, port, _ := strings.Cut(address, ":")
+	url := "http://localhost:" + port
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nKindred %s is serving on %s (listening on %s)\n", version, url, address)
+	fmt.Fprintf(&b, "  PostgreSQL  %s\n", where)
+	fmt.Fprintf(&b, "  users       %s / %s, %s / %s (role admin)\n", devUser, devPassword, devAdmin, adminPassword)
+	fmt.Fprintf(&b, "\nA first session, to paste into another terminal:\n\n%s\n", session(url))
+	fmt.Fprintf(&b, "Ctrl-C ends it all; `%s dev --fresh` begins anew.\n\n", os.Args[0])
+	return b.String()
+}
+
+// session is a shell script: log in, use the token, refresh, then what a thief with a copy brings about.
+func session(url string) string {
+	return strings.ReplaceAll(sessionScript, "URL", url)
+}
+
+const sessionScript = `  json='Content-Type: application/json'
+  token() { sed 's/.*"'$1'":"\([^"]*\)".*/\1/'; }
+
+  # log in: an access token for an hour, a refresh token for a day
+  login=$(curl -s URL/login -H "$json" -d '{"username":"user1","password":"password123"}'); echo "$login"
+  first=$(echo "$login" | token refreshToken)
+  curl -s URL/protected -H "Authorization: Bearer $(echo "$login" | token accessToken)"; echo
+
+  # refresh: the token is exchanged for the next one; asked again at once, as by a second tab, it gives the same
+  second=$(curl -s URL/token -H "$json" -d '{"refreshToken":"'$first'"}' | token refreshToken)
+  again=$(curl -s URL/token -H "$json" -d '{"refreshToken":"'$first'"}' | token refreshToken)
+  [ "$second" = "$again" ] && echo "two tabs, one session"
+
+  # the session goes on ...
+  third=$(curl -s URL/token -H "$json" -d '{"refreshToken":"'$second'"}')
+
+  # ... and now somebody presents a copy of the first token: refused, and the whole family ends with it
+  curl -s URL/token -H "$json" -d '{"refreshToken":"'$first'"}'; echo
+  curl -s URL/token -H "$json" -d '{"refreshToken":"'$(echo "$third" | token refreshToken)'"}'; echo
+  curl -s URL/protected -H "Authorization: Bearer $(echo "$third" | token accessToken)"; echo
+`

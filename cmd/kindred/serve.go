@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kindred/internal/auth"
+	"kindred/internal/config"
+	"kindred/internal/httpapi"
+	"kindred/internal/password"
+	"kindred/internal/store"
+	"kindred/internal/token"
+)
+
+func newServe(p process) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Serve HTTP; settings come from the environment and .env",
+		Long:  "Serves until SIGTERM or SIGINT. It never migrates: run `kindred migrate up` before.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(config.Source{Environ: p.environ, Dir: p.dir})
+			if err != nil {
+				return err
+			}
+			log := slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+			return serve(cmd.Context(), cfg, log, func(string) {})
+		},
+	}
+}
+
+// serve runs a server until ctx ends; ready is told its address once it listens.
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(address string)) error {
+	s, err := newServer(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer s.store.Close()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.ListenAddr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	log.Info("listening", "address", listener.Addr().String(), "version", version)
+	ready(listener.Addr().String())
+	return s.run(ctx, listener)
+}
+
+// server is one replica: what main and the end-to-end tests both start.
+type server struct {
+	store   *store.Store
+	service *auth.Service
+	api     *httpapi.API
+	http    *http.Server
+	log     *slog.Logger
+}
+
+func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
+	st, err := store.Open(store.Config{
+		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.DatabaseMaxConns,
+		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	secrets, err := newSecrets(cfg)
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	nameKey, err := hkdf.Key(sha256.New, []byte(cfg.JWTRefreshSecret.Reveal()), nil, "kindred audit name tag", sha256.Size)
+	if err != nil {
+		st.Close()
+		return nil, fmt.Errorf("derive key for name tags: %w", err)
+	}
+	service := auth.New(auth.Config{
+		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
+		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey,
+	}, st, secrets, log)
+	api := httpapi.New(httpapi.Config{
+		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins, TrustedProxies: cfg.TrustedProxies,
+		RequestTimeout: cfg.RequestTimeout, Log: log,
+	}, service)
+	return &server{
+		store: st, service: service, api: api, log: log,
+		http: &http.Server{
+			Handler:           api,
+			ReadHeaderTimeout: cfg.RequestTimeout,
+			ReadTimeout:       2 * cfg.RequestTimeout,
+			WriteTimeout:      3 * cfg.RequestTimeout,
+			IdleTimeout:       2 * time.Minute,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+	}, nil
+}
+
+func newSecrets(cfg config.Config) (auth.Secrets, error) {
+	hasher, err := password.New(password.Config{Params: password.DefaultParams(), Slots: cfg.HashSlots})
+	if err != nil {
+		return auth.Secrets{}, err
+	}
+	var previous [][]byte
+	for _, secret := range cfg.JWTRefreshSecretPrevious {
+		previous = append(previous, []byte(secret.Reveal()))
+	}
+	codec, err := token.NewRefreshCodec([]byte(cfg.JWTRefreshSecret.Reveal()), previous...)
+	if err != nil {
+		return auth.Secrets{}, err
+	}
+	keys, err := token.NewHS256Keys([]byte(cfg.JWTSecret.Reveal()))
+	if err != nil {
+		return auth.Secrets{}, err
+	}
+	access := token.AccessConfig{Issuer: cfg.PublicURL, Audience: cfg.Audience, Keys: keys}
+	issuer, err := token.NewIssuer(access)
+	if err != nil {
+		return auth.Secrets{}, err
+	}
+	verifier, err := token.NewVerifier(access)
+	if err != nil {
+		return auth.Secrets{}, err
+	}
+	return auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier}, nil
+}
+
+// run serves until ctx ends, then leaves in this order: not ready, no new connections, requests in
+// flight to their end, connections to the database.
+func (s *server) run(ctx context.Context, listener net.Listener) error {
+	const drainLimit = 25 * time.Second // supervisors kill after 30
+	partitions := make(chan struct{})
+	background, stopBackground := context.WithCancel(ctx)
+	defer func() { stopBackground(); <-partitions }()
+	go func() {
+		defer close(partitions)
+		s.keepPartitionsAhead(background)
+	}()
+
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.log.Info("draining")
+	s.api.Drain()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
+	defer cancel()
+	if err := s.http.Shutdown(ending); err != nil {
+		s.log.Warn("requests were cut off", "error", err)
+		_ = s.http.Close()
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	s.log.Info("stopped")
+	return nil
+}
+
+// keepPartitionsAhead makes partitions long before they are needed. Should it fail, a login that
+// misses one makes it.
+func (s *server) keepPartitionsAhead(ctx context.Context) {
+	const calm, troubled, limit = 6 * time.Hour, time.Minute, 30 * time.Second
+	for {
+		attempt, cancel := context.WithTimeout(ctx, limit)
+		err := s.store.EnsurePartitions(attempt)
+		cancel()
+		wait := calm
+		if err != nil && ctx.Err() == nil {
+			wait = troubled
+			s.log.Warn("partitions were not made ahead", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kindred/internal/testdb"
+)
+
+func TestServe_SixtyRefreshesOverTwoProcessesGetOneChild(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	addUser(t, db.URL(), "user1")
+	replicas := []*serving{startServing(t, serveEnvironment(db.URL())), startServing(t, serveEnvironment(db.URL()))}
+	for range 5 {
+		const clients = 60
+		first := replicas[0].login(t, "user1").field(t, "refreshToken")
+		answers := make([]answer, clients)
+		var ready, done sync.WaitGroup
+		ready.Add(clients)
+		for i := range clients {
+			done.Go(func() {
+				ready.Done()
+				ready.Wait()
+				var err error
+				if answers[i], err = replicas[i%2].post(t.Context(), "/token", refreshBody(first)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		done.Wait()
+		child := answers[0].field(t, "refreshToken")
+		for i, a := range answers {
+			if a.status != http.StatusOK || a.field(t, "refreshToken") != child {
+				t.Errorf("client %d: %d %s", i, a.status, a.body)
+			}
+		}
+		var tokens int
+		err := db.Conn(t).QueryRow(t.Context(), `
+			SELECT count(*) FROM refresh_tokens WHERE family_id = (SELECT id FROM token_families ORDER BY id DESC LIMIT 1)`).Scan(&tokens)
+		if err != nil || tokens != 2 {
+			t.Errorf("%d tokens in the family, error %v, want parent and one child", tokens, err)
+		}
+	}
+	if stdout, stderr, code := run(t, "", []string{"DATABASE_URL=" + db.URL()}, "check"); code != 0 {
+		t.Errorf("check: %d %s%s", code, stdout, stderr)
+	}
+}
+
+// The whole story over two processes: what one is told, the other knows at once.
+func TestServe_ReuseEndsTheFamilyOnBothProcesses(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	addUser(t, db.URL(), "user1")
+	a, b := startServing(t, serveEnvironment(db.URL())), startServing(t, serveEnvironment(db.URL()))
+	other := a.login(t, "user1")
+	first := a.login(t, "user1")
+	second := b.refresh(t, first.field(t, "refreshToken"))
+	wantStatus(t, a.get(t, "/protected", second.field(t, "accessToken")), http.StatusOK)
+	db.Advance(t, 11*time.Second)
+
+	wantStatus(t, a.refresh(t, first.field(t, "refreshToken")), http.StatusForbidden)
+	for _, replica := range []*serving{a, b} {
+		wantStatus(t, replica.refresh(t, second.field(t, "refreshToken")), http.StatusForbidden)
+		wantStatus(t, replica.get(t, "/protected", second.field(t, "accessToken")), http.StatusForbidden)
+		wantStatus(t, replica.get(t, "/me", second.field(t, "accessToken")), http.StatusUnauthorized)
+		wantStatus(t, replica.get(t, "/sessions", first.field(t, "accessToken")), http.StatusUnauthorized)
+		wantStatus(t, replica.get(t, "/protected", other.field(t, "accessToken")), http.StatusOK)
+	}
+	wantStatus(t, b.refresh(t, other.field(t, "refreshToken")), http.StatusOK)
+	for _, secret := range []string{first.field(t, "refreshToken"), first.field(t, "accessToken"), "password123", jwtSecret, refreshSecret} {
+		if strings.Contains(a.logs.String()+b.logs.String(), secret) {
+			t.Error("a secret is in the log")
+		}
+	}
+	if !strings.Contains(a.logs.String(), `"event":"reuse_detected"`) {
+		t.Error("the reuse is not in the log")
+	}
+}
+
+// A client that goes on refreshing while PostgreSQL is stopped hard and started again: it sees 200
+// and 503 and never loses its session.
+func TestServe_PostgreSQLRestartsUnderAClient(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"fast", "immediate"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			server := testdb.Dedicated(t)
+			addUser(t, server.URL(), "user1")
+			s := startServing(t, serveEnvironment(server.URL(), "REQUEST_TIMEOUT=2s"))
+			token := s.login(t, "user1").field(t, "refreshToken")
+			step := func() (status int) {
+				a := s.refresh(t, token)
+				switch a.status {
+				case http.StatusOK:
+					token = a.field(t, "refreshToken")
+				case http.StatusServiceUnavailable:
+					if a.header.Get("Retry-After") == "" {
+						t.Error("503 without Retry-After")
+					}
+				default:
+					t.Fatalf("the client was answered %d %s", a.status, a.body)
+				}
+				return a.status
+			}
+			for range 5 {
+				step()
+			}
+			server.Stop(t, mode)
+			for range 5 {
+				if status := step(); status != http.StatusServiceUnavailable {
+					t.Errorf("status %d while the database is away", status)
+				}
+			}
+			wantStatus(t, s.get(t, "/readyz", ""), http.StatusServiceUnavailable)
+			wantStatus(t, s.get(t, "/livez", ""), http.StatusOK)
+			server.Start(t)
+			deadline := time.Now().Add(30 * time.Second)
+			for step() != http.StatusOK {
+				if time.Now().After(deadline) {
+					t.Fatal("no recovery within 30 s of the database's return")
+				}
+			}
+			for range 5 {
+				wantStatus(t, answer{status: step()}, http.StatusOK)
+			}
+			wantStatus(t, s.get(t, "/readyz", ""), http.StatusOK)
+		})
+	}
+}
+
+func TestServe_LeavesInGoodOrder(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	addUser(t, db.URL(), "user1")
+	s := startServing(t, serveEnvironment(db.URL()))
+	wantStatus(t, s.get(t, "/readyz", ""), http.StatusOK)
+
+	// A login that waits for its user's row is in flight when SIGTERM arrives.
+	tx, err := db.Conn(t).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM users FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	inFlight := make(chan answer, 1)
+	go func() {
+		a, err := s.post(context.Background(), "/login", `{"username":"user1","password":"password123"}`)
+		if err != nil {
+			t.Error(err)
+		}
+		inFlight <- a
+	}()
+	awaitBlocked(t, db)
+	s.terminate(t)
+	s.logs.await(t, `(draining)`)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, <-inFlight, http.StatusOK)
+	s.stopped(t)
+}
+
+// awaitBlocked returns once a session of the database waits for a lock.
+func awaitBlocked(t testing.TB, db *testdb.DB) {
+	t.Helper()
+	conn := db.Conn(t)
+	deadline := time.Now().Add(10 * time.Second)
+	for blocked := false; !blocked; {
+		err := conn.QueryRow(t.Context(), `
+			SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0)`).Scan(&blocked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing waits for a lock")
+		}
+	}
+}
+
+func TestServe_NotReadyUntilTheSchemaIsThere(t *testing.T) {
+	t.Parallel()
+	db := testdb.Empty(t)
+	s := startServing(t, serveEnvironment(db.URL()))
+	a := s.get(t, "/readyz", "")
+	wantStatus(t, a, http.StatusServiceUnavailable)
+	if !strings.Contains(a.body, "kindred migrate up") {
+		t.Errorf("/readyz does not say what helps: %s", a.body)
+	}
+	wantStatus(t, s.mustPost(t, "/login", `{"username":"user1","password":"password123"}`), http.StatusServiceUnavailable)
+	if stdout, stderr, code := run(t, "", []string{"DATABASE_URL=" + db.URL()}, "migrate", "up"); code != 0 {
+		t.Fatalf("migrate up: %s%s", stdout, stderr)
+	}
+	wantStatus(t, s.get(t, "/readyz", ""), http.StatusOK)
+}
+
+func TestServe_RefusesBadSettingsAllAtOnce(t *testing.T) {
+	t.Parallel()
+	_, stderr, code := run(t, "", []string{
+		"DATABASE_URL=postgres://127.0.0.1/x", "JWT_SECRET=your_jwt_secret", "JWT_REFRESH_SECRET=tooShortToBeGood", "JWT_EXPIRATION=-5",
+		"FAMILY_MAX_LIFETIME=9999999999999h", "REFRESH_REUSE_INTERVAL=soon", "REGISTRATION=perhaps", "PORT=99999",
+	}, "serve")
+	if code == 0 {
+		t.Error("exit code 0")
+	}
+	for _, name := range []string{"JWT_SECRET", "JWT_REFRESH_SECRET", "JWT_EXPIRATION", "FAMILY_MAX_LIFETIME", "REFRESH_REUSE_INTERVAL", "REGISTRATION", "PORT"} {
+		if !strings.Contains(stderr, name) {
+			t.Errorf("%s is not named in\n%s", name, stderr)
+		}
+	}
+	for _, value := range []string{"your_jwt_secret", "tooShortToBeGood", "perhaps", "99999"} {
+		if strings.Contains(stderr, value) {
+			t.Errorf("the value %s is in\n%s", value, stderr)
+		}
+	}
+}

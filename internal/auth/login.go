@@ -1,0 +1,231 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kindred/internal/account"
+	"kindred/internal/audit"
+	"kindred/internal/family"
+	"kindred/internal/store"
+	"kindred/internal/token"
+)
+
+// LoginRequest carries what the user typed.
+type LoginRequest struct {
+	Username string
+	Password string
+	ClientID string // empty: the built-in public client
+}
+
+// errStale: between the check of the password and the user's lock the hash changed.
+var errStale = errors.New("password hash changed meanwhile")
+
+// Login starts a family. The error is ErrInvalidCredentials for an unknown name, a wrong password
+// and a disabled user alike, and each of them costs the same hashing (OWASP ASVS 5.0 §6.3.8).
+func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tokens, error) {
+	clientID, err := client(r.ClientID)
+	if err != nil {
+		return Tokens{}, err
+	}
+	const attempts = 2 // a hash that changes twice during one login waits for the next
+	for range attempts {
+		user, pass, err := s.verify(ctx, caller, r)
+		if err != nil {
+			return Tokens{}, err
+		}
+		tokens, err := s.startFamily(ctx, caller, user, clientID)
+		if errors.Is(err, errStale) {
+			continue
+		}
+		if errors.Is(err, ErrInvalidCredentials) {
+			return Tokens{}, s.refuseLogin(ctx, caller, user.ID, "disabled")
+		}
+		if err != nil {
+			return Tokens{}, err
+		}
+		s.rehash(ctx, caller, user, pass)
+		return tokens, nil
+	}
+	return Tokens{}, fmt.Errorf("log in: %w: %w", ErrUnavailable, errStale)
+}
+
+// verified is a password that matched.
+type verified struct {
+	password account.Password
+	rehash   bool // its hash is not what would be made today
+}
+
+// verify finds the user and checks the password, with the same work whether or not there is one.
+func (s *Service) verify(ctx context.Context, caller Caller, r LoginRequest) (account.User, verified, error) {
+	refused := func(err error) (account.User, verified, error) { return account.User{}, verified{}, err }
+	pass, err := account.ParsePassword(r.Password)
+	if err != nil {
+		// No user can have such a password; it is refused before any name is looked up.
+		return refused(s.refuseUnknown(ctx, caller, r.Username, "impossible_password"))
+	}
+	user, err := s.findUser(ctx, r.Username)
+	if errors.Is(err, store.ErrNotFound) {
+		if err := s.hasher.VerifyAbsent(ctx, pass.Reveal()); err != nil {
+			return refused(unavailable(err))
+		}
+		return refused(s.refuseUnknown(ctx, caller, r.Username, "unknown_user"))
+	}
+	if err != nil {
+		return refused(err)
+	}
+	result, err := s.hasher.Verify(ctx, user.PasswordHash, pass.Reveal())
+	if err != nil {
+		return refused(unavailable(err))
+	}
+	if !result.Match {
+		return refused(s.refuseLogin(ctx, caller, user.ID, "wrong_password"))
+	}
+	if !user.Enabled() {
+		return refused(s.refuseLogin(ctx, caller, user.ID, "disabled"))
+	}
+	return user, verified{password: pass, rehash: result.Rehash}, nil
+}
+
+// findUser treats a name that nobody can have as one that nobody has.
+func (s *Service) findUser(ctx context.Context, typed string) (account.User, error) {
+	name, err := account.ParseUsername(typed)
+	if isInvalidInput(err) {
+		return account.User{}, store.ErrNotFound
+	}
+	if err != nil {
+		return account.User{}, err
+	}
+	return s.store.UserByName(ctx, name)
+}
+
+func (s *Service) startFamily(ctx context.Context, caller Caller, verified account.User, clientID string) (Tokens, error) {
+	var grant store.Grant
+	var refresh token.RefreshToken
+	err := s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
+		user, err := tx.ShareUser(ctx, verified.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound), err == nil && !user.Enabled():
+			return ErrInvalidCredentials
+		case err != nil:
+			return err
+		case user.PasswordHash != verified.PasswordHash:
+			return errStale
+		}
+		now, err := tx.Now(ctx) // after the lock
+		if err != nil {
+			return err
+		}
+		f, first, err := s.firstGeneration(caller, user.ID, clientID, now)
+		if err != nil {
+			return err
+		}
+		if err := tx.StartFamily(ctx, f); err != nil {
+			return err
+		}
+		refresh = first
+		grant = store.Grant{
+			FamilyID: f.ID, ClientID: f.ClientID, AuthTime: f.AuthTime, User: user,
+			Now: now, AccessExpiresAt: f.AccessUntil, IdleExpiresAt: f.IdleExpiresAt,
+		}
+		return j.add(ctx, audit.Event{Kind: audit.LoginOK, UserID: someID(user.ID), FamilyID: someID(f.ID), ClientID: clientID})
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.tokens(grant, refresh)
+}
+
+// firstGeneration makes a new family and its own token as they begin at now.
+func (s *Service) firstGeneration(caller Caller, userID uuid.UUID, clientID string, now time.Time) (family.Family, token.RefreshToken, error) {
+	familyID, tokenID, err := twoIDs()
+	if err != nil {
+		return family.Family{}, token.RefreshToken{}, err
+	}
+	expires := now.Add(s.config.MaxLifetime)
+	refresh, err := s.codec.Mint(familyID, tokenID, 0, utcDate(expires))
+	if err != nil {
+		return family.Family{}, token.RefreshToken{}, fmt.Errorf("mint refresh token: %w", err)
+	}
+	return family.Family{
+		ID: familyID, UserID: userID, ClientID: clientID, CreatedAt: now, AuthTime: now,
+		ExpiresAt: expires, ExpiresOn: utcDate(expires), CurrentTokenID: tokenID, CurrentHash: refresh.Hash(), RotatedAt: now,
+		IdleExpiresAt:  earlier(now.Add(s.config.IdleLifetime), expires),
+		AccessUntil:    earlier(now.Add(s.config.AccessLifetime), expires),
+		FirstUserAgent: cleanUserAgent(caller.UserAgent), FirstAddress: caller.Address,
+	}, refresh, nil
+}
+
+// refuseLogin records why and answers ErrInvalidCredentials, or ErrUnavailable if that cannot be.
+func (s *Service) refuseLogin(ctx context.Context, caller Caller, userID uuid.UUID, why string) error {
+	return s.refuse(ctx, caller, audit.Event{Kind: audit.LoginRefused, UserID: someID(userID), Detail: map[string]any{"why": why}})
+}
+
+// refuseUnknown records a name that may be a password only as a short keyed hash.
+func (s *Service) refuseUnknown(ctx context.Context, caller Caller, typed, why string) error {
+	detail := map[string]any{"why": why, "name_tag": audit.NameTag(s.config.NameKey, typed)}
+	return s.refuse(ctx, caller, audit.Event{Kind: audit.LoginRefused, Detail: detail})
+}
+
+func (s *Service) refuse(ctx context.Context, caller Caller, e audit.Event) error {
+	err := s.change(ctx, caller, func(ctx context.Context, _ *store.Tx, j *journal) error { return j.add(ctx, e) })
+	if err != nil {
+		return err
+	}
+	return ErrInvalidCredentials
+}
+
+// rehash replaces a hash that is not what would be made today, now that the password is at hand: in
+// a transaction of its own, guarded by the old hash. The login stands whatever becomes of it.
+func (s *Service) rehash(ctx context.Context, caller Caller, user account.User, v verified) {
+	if !v.rehash {
+		return
+	}
+	replacement, err := s.hasher.Hash(ctx, v.password.Reveal())
+	if err == nil {
+		err = s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
+			changed, err := tx.ReplacePasswordHash(ctx, user.ID, user.PasswordHash, replacement)
+			if err != nil || !changed {
+				return err
+			}
+			return j.add(ctx, audit.Event{Kind: audit.PasswordRehash, UserID: someID(user.ID)})
+		})
+	}
+	if err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "password hash not renewed", slog.String("user_id", user.ID.String()), slog.Any("error", err))
+	}
+}
+
+// unavailable: hashing fails when the wait for a slot outlasts the request.
+func unavailable(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("wait for hashing: %w: %w", ErrUnavailable, err)
+	}
+	return fmt.Errorf("check password: %w", err)
+}
+
+func twoIDs() (a, b uuid.UUID, err error) {
+	a, errA := uuid.NewV7()
+	b, errB := uuid.NewV7()
+	if err := errors.Join(errA, errB); err != nil {
+		return uuid.Nil, uuid.Nil, fmt.Errorf("make ids: %w", err)
+	}
+	return a, b, nil
+}
+
+func utcDate(t time.Time) time.Time {
+	year, month, day := t.UTC().Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

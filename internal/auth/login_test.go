@@ -1,0 +1,186 @@
+package auth_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"kindred/internal/account"
+	"kindred/internal/auth"
+	"kindred/internal/testdb"
+)
+
+func TestLogin_UnknownWrongAndDisabledAreRefusedAlike(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana")
+	r.addUser(t, "shut")
+	if err := r.DisableUser(t.Context(), caller, "shut"); err != nil {
+		t.Fatal(err)
+	}
+	for name, request := range map[string]auth.LoginRequest{
+		"unknown":           {Username: "nobody", Password: userPassword},
+		"wrong":             {Username: "ana", Password: "wrong horse battery"},
+		"disabled":          {Username: "shut", Password: userPassword},
+		"impossible name":   {Username: "a\nb", Password: userPassword},
+		"no name":           {Password: userPassword},
+		"short password":    {Username: "ana", Password: "x"},
+		"endless password":  {Username: "ana", Password: strings.Repeat("x", 2000)},
+		"password with end": {Username: "ana", Password: userPassword + "\x00"},
+	} {
+		if _, err := r.Login(t.Context(), caller, request); !errors.Is(err, auth.ErrInvalidCredentials) {
+			t.Errorf("%s: error %v, want ErrInvalidCredentials", name, err)
+		}
+	}
+	if n := count(events(t, db), "login_refused"); n != 8 {
+		t.Errorf("%d refusals in the audit trail, want 8", n)
+	}
+}
+
+// People type their password into the name field.
+func TestLogin_UnknownNameIsNeverKept(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	for _, typed := range []string{"hunter2hunter2", "hunter2hunter2", "another"} {
+		if _, err := r.Login(t.Context(), caller, auth.LoginRequest{Username: typed, Password: userPassword}); !errors.Is(err, auth.ErrInvalidCredentials) {
+			t.Fatal(err)
+		}
+	}
+	trail := one[string](t, db, `SELECT jsonb_agg(e)::text FROM audit_events e`)
+	if strings.Contains(trail, "hunter2") {
+		t.Errorf("the name is in the audit trail: %s", trail)
+	}
+	if tags := one[int](t, db, `SELECT count(DISTINCT detail->>'name_tag') FROM audit_events`); tags != 2 {
+		t.Errorf("%d different tags for two names", tags)
+	}
+}
+
+func TestLogin_EverySpellingOfTheName(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, testdb.New(t))
+	r.addUser(t, "Zoë")
+	for _, typed := range []string{"zoë", "ZOE\u0308", "Zoe\u0308"} {
+		r.login(t, typed)
+	}
+}
+
+func TestLogin_RehashesAnImportedHash(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana")
+	imported, err := bcrypt.GenerateFromPassword([]byte(userPassword), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Exec(t, `UPDATE users SET password_hash = $1`, string(imported))
+	tokens := r.login(t, "ana")
+	hash := one[string](t, db, `SELECT password_hash FROM users`)
+	if !strings.HasPrefix(hash, "$argon2id$") {
+		t.Errorf("hash after the login: %.12s…", hash)
+	}
+	r.login(t, "ana")
+	if again := one[string](t, db, `SELECT password_hash FROM users`); again != hash {
+		t.Error("the second login hashed once more")
+	}
+	r.wantSignedIn(t, tokens) // the password did not change, so nobody is signed out
+}
+
+// The password is checked before the user's row is held. What happens in between must count.
+func TestLogin_PasswordChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, samePassword := range map[string]bool{"to another": false, "rehashed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			r := newReplica(t, db)
+			r.addUser(t, "ana")
+			other := userPassword
+			if !samePassword {
+				other = "another horse battery"
+			}
+			if _, err := r.CreateUser(t.Context(), caller, "donor", other, account.RoleUser); err != nil {
+				t.Fatal(err)
+			}
+			holder := db.Conn(t)
+			tx, err := holder.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), `UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE username = 'donor') WHERE username = 'ana'`); err != nil {
+				t.Fatal(err)
+			}
+			var loginErr error
+			whileBlocked(t, db, func() {
+				_, loginErr = r.Login(t.Context(), caller, auth.LoginRequest{Username: "ana", Password: userPassword})
+			}, func() {
+				if err := tx.Commit(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			if samePassword && loginErr != nil {
+				t.Errorf("error %v, want a login by the new hash of the same password", loginErr)
+			}
+			if !samePassword && !errors.Is(loginErr, auth.ErrInvalidCredentials) {
+				t.Errorf("error %v, want ErrInvalidCredentials: the old password was let in", loginErr)
+			}
+		})
+	}
+}
+
+func TestLogin_DisabledMeanwhile(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana")
+	tx, err := db.Conn(t).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE users SET disabled_at = clock_timestamp(), version = version + 1`); err != nil {
+		t.Fatal(err)
+	}
+	var loginErr error
+	whileBlocked(t, db, func() {
+		_, loginErr = r.Login(t.Context(), caller, auth.LoginRequest{Username: "ana", Password: userPassword})
+	}, func() {
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if !errors.Is(loginErr, auth.ErrInvalidCredentials) {
+		t.Errorf("error %v, want ErrInvalidCredentials", loginErr)
+	}
+	r.wantInvariants(t)
+}
+
+func TestRegister(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	open := newReplica(t, db)
+	closed := newReplica(t, db, func(c *auth.Config, _ *[]string) { c.RegistrationOpen = false })
+	if _, err := closed.Register(t.Context(), caller, "ana", userPassword); !errors.Is(err, auth.ErrRegistrationClosed) {
+		t.Errorf("closed: error %v", err)
+	}
+	user, err := open.Register(t.Context(), caller, "Ana", userPassword)
+	if err != nil || user.Role != account.RoleUser || user.Username != "Ana" {
+		t.Errorf("registered %+v, error %v", user, err)
+	}
+	if _, err := open.Register(t.Context(), caller, "ANA", userPassword); !errors.Is(err, auth.ErrUsernameTaken) {
+		t.Errorf("taken: error %v", err)
+	}
+	var invalid *account.InvalidError
+	if _, err := open.Register(t.Context(), caller, "bob", "short"); !errors.As(err, &invalid) || invalid.Field != "password" {
+		t.Errorf("short password: error %v", err)
+	}
+	if _, err := open.Register(t.Context(), caller, " bob", userPassword); !errors.As(err, &invalid) || invalid.Field != "username" {
+		t.Errorf("name with a space: error %v", err)
+	}
+	if stored := one[string](t, db, `SELECT password_hash FROM users`); strings.Contains(stored, userPassword) {
+		t.Error("the password is stored in clear")
+	}
+}

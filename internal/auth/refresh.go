@@ -1,0 +1,195 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+
+	"kindred/internal/audit"
+	"kindred/internal/family"
+	"kindred/internal/store"
+	"kindred/internal/token"
+)
+
+// Refresh exchanges a refresh token for the next one (RFC 6749 §6, rotation as in RFC 9700 §4.14.2).
+//
+// A token that is not ours costs no statement. The current token of a live family costs one. Only
+// when that statement finds nothing to rotate is the family locked and judged. Every refusal is
+// ErrInvalidRefreshToken; a reuse has then revoked the family. Trouble is ErrUnavailable, and the
+// token presented is still good.
+func (s *Service) Refresh(ctx context.Context, caller Caller, refreshToken, clientID string) (Tokens, error) {
+	clientID, err := client(clientID)
+	if err != nil {
+		return Tokens{}, err
+	}
+	presented, err := s.codec.Parse(refreshToken)
+	if errors.Is(err, token.ErrNotOurs) {
+		s.log.LogAttrs(ctx, slog.LevelDebug, "refresh token is not ours", slog.String("request_id", caller.RequestID))
+		return Tokens{}, ErrInvalidRefreshToken
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	child, rotation, err := s.prepare(caller, presented, clientID)
+	if err != nil {
+		return Tokens{}, err
+	}
+	grant, ok, err := s.store.RotateFamily(ctx, rotation)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if ok {
+		return s.tokens(grant, child)
+	}
+	return s.judge(ctx, caller, presented, child, rotation)
+}
+
+// prepare mints the child before anything is read, so that the happy path needs nothing but one
+// statement; a child that is not used was never stored.
+func (s *Service) prepare(caller Caller, parent token.RefreshToken, clientID string) (token.RefreshToken, store.Rotation, error) {
+	childID, err := uuid.NewV7()
+	if err != nil {
+		return token.RefreshToken{}, store.Rotation{}, fmt.Errorf("make token id: %w", err)
+	}
+	child, err := s.codec.Mint(parent.FamilyID, childID, parent.Generation+1, parent.ExpiresOn)
+	if err != nil {
+		return token.RefreshToken{}, store.Rotation{}, fmt.Errorf("mint refresh token: %w", err)
+	}
+	seal, err := s.codec.Seal(parent, child)
+	if err != nil {
+		return token.RefreshToken{}, store.Rotation{}, fmt.Errorf("seal refresh token: %w", err)
+	}
+	return child, store.Rotation{
+		FamilyID: parent.FamilyID, TokenID: parent.TokenID, TokenHash: parent.Hash(), ClientID: clientID,
+		ChildID: childID, ChildHash: child.Hash(), Seal: seal,
+		UserAgent: cleanUserAgent(caller.UserAgent), Address: caller.Address,
+		IdleLifetime: s.config.IdleLifetime, AccessLifetime: s.config.AccessLifetime,
+	}, nil
+}
+
+// judge locks the family, reads what is needed in later statements, and does what the verdict asks.
+// A refusal is a value here: were it an error, the revocation of a reused family would roll back.
+func (s *Service) judge(ctx context.Context, caller Caller, presented, child token.RefreshToken, r store.Rotation) (Tokens, error) {
+	var grant store.Grant
+	var successor token.RefreshToken
+	var refused bool
+	err := s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
+		grant, successor, refused = store.Grant{}, token.RefreshToken{}, true
+		f, err := tx.LockFamily(ctx, r.FamilyID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		evidence, err := tx.Evidence(ctx, f, r.TokenID)
+		if err != nil {
+			return err
+		}
+		policy := family.Policy{ReuseInterval: s.config.ReuseInterval}
+		switch verdict := policy.Judge(f, evidence.User.Enabled(), family.Presented{
+			TokenID: r.TokenID, Hash: r.TokenHash, ClientID: r.ClientID, Row: evidence.Row,
+		}, evidence.Clock); verdict {
+		case family.VerdictRotate:
+			// Somebody held the family a moment ago. If its expiry passed just now, trying again tells.
+			rotated, ok, err := tx.RotateFamily(ctx, r)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return fmt.Errorf("rotate held family: %w", ErrUnavailable)
+			}
+			grant, successor, refused = rotated, child, false
+		case family.VerdictReplay:
+			grant, successor, err = s.replay(ctx, tx, j, f, evidence, presented)
+			refused = false
+			return err
+		case family.VerdictReuse:
+			return s.revokeReused(ctx, tx, j, f, evidence)
+		case family.VerdictTokenLost:
+			return j.add(ctx, tokenLost(f))
+		}
+		return nil
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	if refused {
+		return Tokens{}, ErrInvalidRefreshToken
+	}
+	return s.tokens(grant, successor)
+}
+
+// replay hands out the child that the parent was rotated into: the same token for a client whose
+// answer was lost and for tabs that refreshed together. The seal opens with the parent's secret only.
+func (s *Service) replay(ctx context.Context, tx *store.Tx, j *journal, f family.Family, e store.Evidence, parent token.RefreshToken) (store.Grant, token.RefreshToken, error) {
+	refused := func(err error) (store.Grant, token.RefreshToken, error) {
+		return store.Grant{}, token.RefreshToken{}, err
+	}
+	child, err := s.codec.OpenSeal(parent, f.CurrentTokenID, f.Generation, f.SuccessorSeal)
+	if err == nil && child.Hash() != f.CurrentHash {
+		err = token.ErrSeal
+	}
+	if err != nil {
+		// Not the client's fault: a replica without the secret that sealed it, or a damaged row.
+		return refused(fmt.Errorf("open successor of family %s: %w: %w", f.ID, ErrUnavailable, err))
+	}
+	accessExpires := earlier(e.Clock.Now.Add(s.config.AccessLifetime), f.ExpiresAt)
+	if err := tx.ExtendAccess(ctx, f.ID, accessExpires); err != nil {
+		return refused(err)
+	}
+	err = j.add(ctx, audit.Event{
+		Kind: audit.GraceReplay, UserID: someID(f.UserID), FamilyID: someID(f.ID), ClientID: f.ClientID,
+		Detail: map[string]any{"generation": f.Generation - 1},
+	})
+	if err != nil {
+		return refused(err)
+	}
+	return store.Grant{
+		FamilyID: f.ID, ClientID: f.ClientID, AuthTime: f.AuthTime, Generation: f.Generation, User: e.User,
+		Now: e.Clock.Now, AccessExpiresAt: accessExpires, IdleExpiresAt: f.IdleExpiresAt,
+	}, child, nil
+}
+
+// revokeReused ends a family of which somebody holds a copy, and records both parties: who presented
+// the old token, and who last rotated. Which of them is the thief nobody can tell.
+func (s *Service) revokeReused(ctx context.Context, tx *store.Tx, j *journal, f family.Family, e store.Evidence) error {
+	detail := map[string]any{
+		"presented_generation": e.Row.Generation, "presented_issued_at": e.Row.IssuedAt,
+		"current_generation": f.Generation, "current_rotated_at": f.RotatedAt,
+		"current_user_agent": f.LastUserAgent, "current_address": "",
+	}
+	if f.LastAddress.IsValid() {
+		detail["current_address"] = f.LastAddress.String()
+	}
+	err := j.add(ctx, audit.Event{
+		Kind: audit.ReuseDetected, UserID: someID(f.UserID), FamilyID: someID(f.ID), ClientID: f.ClientID, Detail: detail,
+	})
+	if err != nil {
+		return err
+	}
+	return s.revoke(ctx, tx, j, f, family.ReasonReuseDetected, audit.BySystem)
+}
+
+// revoke ends a family that the transaction holds, and records it.
+func (s *Service) revoke(ctx context.Context, tx *store.Tx, j *journal, f family.Family, reason family.Reason, by string) error {
+	changed, err := tx.RevokeFamily(ctx, f.ID, reason, by)
+	if err != nil || !changed {
+		return err
+	}
+	return j.add(ctx, revoked(f.ID, f.UserID, f.ClientID, reason, by))
+}
+
+func revoked(id, userID uuid.UUID, clientID string, reason family.Reason, by string) audit.Event {
+	return audit.Event{
+		Kind: audit.FamilyRevoked, Actor: by, UserID: someID(userID), FamilyID: someID(id), ClientID: clientID,
+		Detail: map[string]any{"reason": string(reason)},
+	}
+}
+
+func tokenLost(f family.Family) audit.Event {
+	return audit.Event{Kind: audit.TokenLost, UserID: someID(f.UserID), FamilyID: someID(f.ID), ClientID: f.ClientID}
+}

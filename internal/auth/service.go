@@ -1,0 +1,236 @@
+// Package auth holds the use cases, one file each: what a request means in terms of rules (family,
+// account), secrets (token, password) and rows (store). It owns the transactions and the audit
+// journal; it knows neither HTTP nor SQL.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"kindred/internal/account"
+	"kindred/internal/audit"
+	"kindred/internal/family"
+	"kindred/internal/password"
+	"kindred/internal/store"
+	"kindred/internal/token"
+)
+
+var (
+	// ErrInvalidCredentials: unknown name, wrong password, disabled user. Callers answer all three alike.
+	ErrInvalidCredentials = errors.New("invalid credentials")
+	// ErrInvalidRefreshToken: not ours, expired, revoked, reused, lost: callers answer all alike.
+	ErrInvalidRefreshToken = errors.New("invalid refresh token")
+	// ErrInvalidAccessToken: malformed, expired, or of a session that has ended.
+	ErrInvalidAccessToken = errors.New("invalid access token")
+	// ErrUnknownClient: no such OAuth client.
+	ErrUnknownClient = errors.New("unknown client")
+	// ErrRegistrationClosed: the operator does not let people register.
+	ErrRegistrationClosed = errors.New("registration is closed")
+	// ErrSessionNotFound: no live session of this user has that id.
+	ErrSessionNotFound = errors.New("session not found")
+	// ErrUserNotFound: no living user has that name.
+	ErrUserNotFound = errors.New("user not found")
+	// ErrTwoCredentials: the request names two different families; nothing was done.
+	ErrTwoCredentials = errors.New("two credentials of different sessions")
+
+	// ErrUsernameTaken: a living user has that name.
+	ErrUsernameTaken = store.ErrUsernameTaken
+	// ErrUnavailable: the database is away, read-only or too slow. Nothing was consumed.
+	ErrUnavailable = store.ErrUnavailable
+)
+
+// Config is what an operator decides about the use cases.
+type Config struct {
+	ReuseInterval    time.Duration // a parent presented again within it gets the same child
+	IdleLifetime     time.Duration // of a refresh token that is not used
+	MaxLifetime      time.Duration // of a family, whatever happens
+	AccessLifetime   time.Duration // of an access token
+	RegistrationOpen bool
+	// NameKey hides names that belong to no user from the audit trail: people type passwords there.
+	NameKey []byte
+}
+
+// Service runs the use cases. It is safe for concurrent use.
+type Service struct {
+	config   Config
+	store    *store.Store
+	hasher   *password.Hasher
+	codec    *token.RefreshCodec
+	issuer   *token.Issuer
+	verifier *token.Verifier
+	log      *slog.Logger
+}
+
+// Secrets are the parts that hold keys.
+type Secrets struct {
+	Hasher   *password.Hasher
+	Codec    *token.RefreshCodec
+	Issuer   *token.Issuer
+	Verifier *token.Verifier
+}
+
+// New joins the parts. log gets one line for each security event.
+func New(config Config, st *store.Store, secrets Secrets, log *slog.Logger) *Service {
+	return &Service{
+		config: config, store: st, log: log,
+		hasher: secrets.Hasher, codec: secrets.Codec, issuer: secrets.Issuer, verifier: secrets.Verifier,
+	}
+}
+
+// Caller is what is known of whoever makes a request; it goes into the audit trail and is never
+// trusted.
+type Caller struct {
+	RequestID string
+	Address   netip.Addr // the zero Addr when it is not known
+	UserAgent string
+	Actor     string // audit.ByCLI and the like; empty for a request
+}
+
+// Tokens are what a login or a refresh hands out.
+type Tokens struct {
+	AccessToken      string
+	RefreshToken     string
+	ExpiresIn        time.Duration // of the access token, whole seconds
+	RefreshExpiresIn time.Duration // of the refresh token if it is not used, whole seconds
+}
+
+// NotReadyError tells an operator why this replica should get no requests.
+type NotReadyError struct{ Reason string }
+
+func (e *NotReadyError) Error() string { return "not ready: " + e.Reason }
+
+// Ready asks whether requests can be served now; the error is a *NotReadyError.
+func (s *Service) Ready(ctx context.Context) error {
+	err := s.store.CheckReady(ctx)
+	var schema *store.SchemaError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &schema):
+		return &NotReadyError{Reason: schema.Error()}
+	default:
+		return &NotReadyError{Reason: "the database is not available"}
+	}
+}
+
+// journal collects the events of one transaction.
+type journal struct {
+	tx     *store.Tx
+	caller Caller
+	events []audit.Event
+}
+
+// add appends an event to the audit trail, in the transaction, with what is known of the caller.
+func (j *journal) add(ctx context.Context, e audit.Event) error {
+	e.RequestID, e.Address, e.UserAgent = j.caller.RequestID, j.caller.Address, cleanUserAgent(j.caller.UserAgent)
+	if e.Actor == "" {
+		e.Actor = j.caller.Actor
+	}
+	if err := j.tx.Append(ctx, e); err != nil {
+		return err
+	}
+	j.events = append(j.events, e)
+	return nil
+}
+
+// change runs fn in a transaction with a journal and logs what it recorded once that stands. fn may
+// run twice; an error rolls everything back.
+func (s *Service) change(ctx context.Context, caller Caller, fn func(context.Context, *store.Tx, *journal) error) error {
+	var committed []audit.Event
+	err := s.store.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		j := &journal{tx: tx, caller: caller}
+		if err := fn(ctx, tx, j); err != nil {
+			return err
+		}
+		committed = j.events
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range committed {
+		s.logEvent(ctx, e)
+	}
+	return nil
+}
+
+func (s *Service) logEvent(ctx context.Context, e audit.Event) {
+	attrs := []slog.Attr{slog.String("event", string(e.Kind)), slog.String("request_id", e.RequestID)}
+	if e.Actor != "" {
+		attrs = append(attrs, slog.String("actor", e.Actor))
+	}
+	if e.UserID.Valid {
+		attrs = append(attrs, slog.String("user_id", e.UserID.UUID.String()))
+	}
+	if e.FamilyID.Valid {
+		attrs = append(attrs, slog.String("family_id", e.FamilyID.UUID.String()))
+	}
+	if e.Address.IsValid() {
+		attrs = append(attrs, slog.String("address", e.Address.String()))
+	}
+	if len(e.Detail) > 0 {
+		attrs = append(attrs, slog.Any("detail", e.Detail))
+	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "security event", attrs...)
+}
+
+// tokens signs an access token for what the database granted.
+func (s *Service) tokens(grant store.Grant, refresh token.RefreshToken) (Tokens, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Tokens{}, fmt.Errorf("make token id: %w", err)
+	}
+	issued, expires := grant.Now.Truncate(time.Second), grant.AccessExpiresAt.Truncate(time.Second)
+	access, err := s.issuer.Issue(token.AccessClaims{
+		ID: id, Subject: grant.User.ID, SessionID: grant.FamilyID, ClientID: grant.ClientID,
+		Username: grant.User.Username, Role: grant.User.Role, Version: grant.User.Version, Custom: grant.User.Claims,
+		AuthTime: grant.AuthTime, IssuedAt: issued, ExpiresAt: expires,
+	})
+	if err != nil {
+		return Tokens{}, fmt.Errorf("issue access token: %w", err)
+	}
+	return Tokens{
+		AccessToken: access, RefreshToken: refresh.Reveal(),
+		ExpiresIn: expires.Sub(issued), RefreshExpiresIn: grant.IdleExpiresAt.Sub(grant.Now).Truncate(time.Second),
+	}, nil
+}
+
+// client maps what a request names to a client; only the built-in one exists so far.
+func client(named string) (string, error) {
+	if named == "" || named == family.DefaultClient {
+		return family.DefaultClient, nil
+	}
+	return "", ErrUnknownClient
+}
+
+// cleanUserAgent makes a header fit for a row and a log line: valid UTF-8, no controls, 256 bytes.
+func cleanUserAgent(header string) string {
+	const maxBytes = 256
+	clean := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, header[:min(len(header), 4*maxBytes)])
+	for len(clean) > maxBytes {
+		_, size := utf8.DecodeLastRuneInString(clean)
+		clean = clean[:len(clean)-size]
+	}
+	return clean
+}
+
+func someID(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: true} }
+
+func isInvalidInput(err error) bool {
+	var invalid *account.InvalidError
+	return errors.As(err, &invalid)
+}

@@ -1,0 +1,93 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"kindred/internal/account"
+	"kindred/internal/audit"
+	"kindred/internal/family"
+	"kindred/internal/store"
+)
+
+// Register creates a user of role user, where the operator lets people do so themselves. Errors:
+// ErrRegistrationClosed, ErrUsernameTaken, *account.InvalidError.
+func (s *Service) Register(ctx context.Context, caller Caller, username, password string) (account.User, error) {
+	if !s.config.RegistrationOpen {
+		return account.User{}, ErrRegistrationClosed
+	}
+	return s.CreateUser(ctx, caller, username, password, account.RoleUser)
+}
+
+// CreateUser creates a user of any role. Errors: ErrUsernameTaken, *account.InvalidError.
+func (s *Service) CreateUser(ctx context.Context, caller Caller, username, password, role string) (account.User, error) {
+	name, err := account.ParseUsername(username)
+	if err != nil {
+		return account.User{}, err
+	}
+	pass, err := account.ParsePassword(password)
+	if err != nil {
+		return account.User{}, err
+	}
+	if role, err = account.ParseRole(role); err != nil {
+		return account.User{}, err
+	}
+	hash, err := s.hasher.Hash(ctx, pass.Reveal())
+	if err != nil {
+		return account.User{}, unavailable(err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return account.User{}, fmt.Errorf("make user id: %w", err)
+	}
+	var user account.User
+	err = s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) (err error) {
+		if user, err = tx.InsertUser(ctx, id, name, role, hash); err != nil {
+			return err
+		}
+		return j.add(ctx, audit.Event{Kind: audit.UserCreated, UserID: someID(id), Detail: map[string]any{"role": role}})
+	})
+	return user, err
+}
+
+// DisableUser shuts a user out: no login, no refresh, and all its families end with it. It is nil
+// when the user was disabled before. ErrUserNotFound if nobody has the name.
+func (s *Service) DisableUser(ctx context.Context, caller Caller, username string) error {
+	return s.changeUser(ctx, caller, username, func(ctx context.Context, tx *store.Tx, j *journal, id uuid.UUID) error {
+		changed, err := tx.DisableUser(ctx, id)
+		if err != nil || !changed {
+			return err
+		}
+		if err := j.add(ctx, audit.Event{Kind: audit.UserDisabled, UserID: someID(id)}); err != nil {
+			return err
+		}
+		// A later statement than the one that locked the user: it sees the logins that this one waited for.
+		return s.revokeAll(ctx, tx, j, id, uuid.Nil, family.ReasonUserDisabled, caller.Actor)
+	})
+}
+
+// EnableUser lets a user log in again; what was revoked stays revoked. ErrUserNotFound if nobody has
+// the name.
+func (s *Service) EnableUser(ctx context.Context, caller Caller, username string) error {
+	return s.changeUser(ctx, caller, username, func(ctx context.Context, tx *store.Tx, j *journal, id uuid.UUID) error {
+		changed, err := tx.EnableUser(ctx, id)
+		if err != nil || !changed {
+			return err
+		}
+		return j.add(ctx, audit.Event{Kind: audit.UserEnabled, UserID: someID(id)})
+	})
+}
+
+func (s *Service) changeUser(ctx context.Context, caller Caller, username string, fn func(context.Context, *store.Tx, *journal, uuid.UUID) error) error {
+	user, err := s.findUser(ctx, username)
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrUserNotFound
+	}
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error { return fn(ctx, tx, j, user.ID) })
+}

@@ -1,0 +1,198 @@
+// Package config turns the environment into a typed Config. Every problem is told at once, by the
+// name of the setting and never by its value, since a value may be a secret in the wrong place.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Config is what `kindred serve` runs with.
+type Config struct {
+	DatabaseURL      Secret
+	DatabaseMaxConns int32
+	ListenAddr       string
+	PublicURL        string // the issuer; an origin without a path
+	Audience         string
+
+	JWTSecret                Secret
+	JWTExpiration            time.Duration
+	JWTRefreshSecret         Secret
+	JWTRefreshSecretPrevious []Secret
+	JWTRefreshExpiration     time.Duration // idle
+	FamilyMaxLifetime        time.Duration
+	RefreshReuseInterval     time.Duration
+
+	RequestTimeout     time.Duration
+	RegistrationOpen   bool
+	TrustedProxies     []netip.Prefix
+	CORSAllowedOrigins []string
+	HashSlots          int // 0: the number of cores
+	LogLevel           slog.Level
+
+	Warnings []string // weak secrets that were let through, by name
+}
+
+// Setting documents one variable.
+type Setting struct {
+	Name        string
+	Default     string // as a person would write it; empty: none
+	Description string
+	File        bool // NAME_FILE is accepted too
+}
+
+// Settings lists all variables in the order in which README shows them.
+func Settings() []Setting {
+	return []Setting{
+		{Name: databaseURL, File: true, Description: "PostgreSQL 15 or newer, as a URL or as keywords. Required"},
+		{Name: databaseMaxConns, Default: "16", Description: "connections that one replica opens at most"},
+		{Name: port, Default: "3000", Description: "port on 127.0.0.1, where LISTEN_ADDR is not set"},
+		{Name: listenAddr, Default: "127.0.0.1:$PORT", Description: "address to listen on; wins over PORT"},
+		{Name: publicURL, Default: "http://localhost:$PORT", Description: "the server's own origin and the issuer of its tokens; the same on all replicas"},
+		{Name: audience, Default: "$PUBLIC_URL", Description: "the audience of access tokens"},
+		{Name: jwtSecret, File: true, Description: "signs access tokens (HS256); 32 bytes at least. Required"},
+		{Name: jwtExpiration, Default: "3600", Description: "lifetime of an access token"},
+		{Name: jwtRefreshSecret, File: true, Description: "authenticates and seals refresh tokens; 32 bytes at least, another than JWT_SECRET. Required"},
+		{Name: jwtRefreshSecretPrevious, File: true, Description: "further refresh secrets that are accepted, separated by spaces or line breaks"},
+		{Name: jwtRefreshExpiration, Default: "86400", Description: "lifetime of a refresh token that is not used"},
+		{Name: familyMaxLifetime, Default: "720h", Description: "lifetime of a session whatever happens; 400 days at most"},
+		{Name: refreshReuseInterval, Default: "10s", Description: "how long a used refresh token gives the same successor once more; 0 to 60s"},
+		{Name: requestTimeout, Default: "5s", Description: "deadline of a request; 100 ms to 20s, written as a duration with its unit or in seconds"},
+		{Name: registration, Default: "closed", Description: "`open` lets people register; `dev` opens it"},
+		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, whose X-Forwarded-For is believed"},
+		{Name: corsAllowedOrigins, Description: "origins, separated by commas, whose pages may call with credentials"},
+		{Name: hashSlots, Default: "the number of cores", Description: "passwords that are hashed at once; each takes 19 MiB"},
+		{Name: logLevel, Default: "info", Description: "`debug`, `info`, `warn` or `error`"},
+		{Name: allowWeakSecrets, Default: "false", Description: "`true` lets short and placeholder secrets through"},
+	}
+}
+
+// The names of the variables.
+const (
+	databaseURL              = "DATABASE_URL"
+	databaseMaxConns         = "DATABASE_MAX_CONNS"
+	port                     = "PORT"
+	listenAddr               = "LISTEN_ADDR"
+	publicURL                = "PUBLIC_URL"
+	audience                 = "AUDIENCE"
+	jwtSecret                = "JWT_SECRET"
+	jwtExpiration            = "JWT_EXPIRATION"
+	jwtRefreshSecret         = "JWT_REFRESH_SECRET"
+	jwtRefreshSecretPrevious = "JWT_REFRESH_SECRET_PREVIOUS"
+	jwtRefreshExpiration     = "JWT_REFRESH_EXPIRATION"
+	familyMaxLifetime        = "FAMILY_MAX_LIFETIME"
+	refreshReuseInterval     = "REFRESH_REUSE_INTERVAL"
+	requestTimeout           = "REQUEST_TIMEOUT"
+	registration             = "REGISTRATION"
+	trustedProxies           = "TRUSTED_PROXIES"
+	corsAllowedOrigins       = "CORS_ALLOWED_ORIGINS"
+	hashSlots                = "HASH_SLOTS"
+	logLevel                 = "LOG_LEVEL"
+	allowWeakSecrets         = "ALLOW_WEAK_SECRETS"
+)
+
+// notYet are settings of the design that this version does not know. Passing over them in silence
+// would serve something else than the operator asked for.
+var notYet = []string{
+	"KEY_ENCRYPTION_KEY", "SIGNING_ALGORITHM", "OPS_ADDR", "TLS_CERT_FILE", "TLS_KEY_FILE", "REVOCATION_LISTEN_URL",
+}
+
+const (
+	maxFamilyLifetime = 400 * 24 * time.Hour
+	maxReuseInterval  = time.Minute
+)
+
+// Load reads the environment as `serve` and `dev` do. The error is a Problems.
+func Load(source Source) (Config, error) {
+	r := newReader(source)
+	portNumber := r.integer(port, 3000, 1, 65535)
+	c := Config{
+		DatabaseURL:              r.secret(databaseURL),
+		DatabaseMaxConns:         int32(r.integer(databaseMaxConns, 16, 1, 10000)),
+		ListenAddr:               r.listenAddress(portNumber),
+		PublicURL:                r.origin(publicURL, portNumber),
+		JWTSecret:                r.secret(jwtSecret),
+		JWTExpiration:            r.duration(jwtExpiration, time.Hour, time.Second, 24*time.Hour),
+		JWTRefreshSecret:         r.secret(jwtRefreshSecret),
+		JWTRefreshSecretPrevious: r.previousSecrets(),
+		JWTRefreshExpiration:     r.duration(jwtRefreshExpiration, 24*time.Hour, time.Second, maxFamilyLifetime),
+		FamilyMaxLifetime:        r.duration(familyMaxLifetime, 720*time.Hour, time.Second, maxFamilyLifetime),
+		RefreshReuseInterval:     r.duration(refreshReuseInterval, 10*time.Second, 0, maxReuseInterval),
+		RequestTimeout:           r.duration(requestTimeout, 5*time.Second, 100*time.Millisecond, 20*time.Second),
+		RegistrationOpen:         r.choice(registration, "closed", "open", "closed") == "open",
+		TrustedProxies:           r.prefixes(trustedProxies),
+		CORSAllowedOrigins:       r.origins(corsAllowedOrigins),
+		HashSlots:                r.integer(hashSlots, 0, 1, 1024),
+		LogLevel:                 r.level(),
+	}
+	c.Audience = r.text(audience, c.PublicURL)
+	r.checkLifetimes(c)
+	weakAllowed := r.choice(allowWeakSecrets, "false", "true", "false") == "true"
+	c.Warnings = r.checkSecrets(c, weakAllowed || source.WarnWeakSecrets)
+	for _, name := range notYet {
+		if r.text(name, "") != "" {
+			r.problem(name, "is not known to this version")
+		}
+	}
+	return c, r.err()
+}
+
+// LoadDatabaseURL reads what the commands need that touch only the database.
+func LoadDatabaseURL(source Source) (Secret, error) {
+	r := newReader(source)
+	url := r.secret(databaseURL)
+	return url, r.err()
+}
+
+func (r *reader) checkLifetimes(c Config) {
+	if c.JWTRefreshExpiration > c.FamilyMaxLifetime && !r.bad[jwtRefreshExpiration] && !r.bad[familyMaxLifetime] {
+		r.problem(jwtRefreshExpiration, "is longer than "+familyMaxLifetime)
+	}
+	if c.JWTExpiration > c.FamilyMaxLifetime && !r.bad[jwtExpiration] && !r.bad[familyMaxLifetime] {
+		r.problem(jwtExpiration, "is longer than "+familyMaxLifetime)
+	}
+}
+
+// minSecretBytes: HS256 wants a key as long as its hash (RFC 7518 §3.2).
+const minSecretBytes = 32
+
+const makeSecret = "; `openssl rand -base64 48` makes a good one"
+
+func (r *reader) checkSecrets(c Config, weakAllowed bool) (warnings []string) {
+	check := func(name string, secret Secret) {
+		if weakness := secret.weakness(); weakness != "" && weakAllowed {
+			warnings = append(warnings, name+" "+weakness)
+		} else if weakness != "" {
+			r.problem(name, weakness+makeSecret)
+		}
+	}
+	check(jwtSecret, c.JWTSecret)
+	check(jwtRefreshSecret, c.JWTRefreshSecret)
+	for _, secret := range c.JWTRefreshSecretPrevious {
+		check(jwtRefreshSecretPrevious, secret)
+		if secret == c.JWTSecret && !secret.empty() {
+			r.problem(jwtRefreshSecretPrevious, "holds the value of "+jwtSecret)
+		}
+	}
+	if c.JWTSecret == c.JWTRefreshSecret && !c.JWTSecret.empty() {
+		r.problem(jwtRefreshSecret, "is the same as "+jwtSecret+": with one, the holder could make the other's tokens"+makeSecret)
+	}
+	return warnings
+}
+
+func (s Secret) weakness() string {
+	text := strings.ToLower(s.text)
+	switch {
+	case s.empty():
+		return ""
+	case strings.HasPrefix(text, "your_") || strings.HasPrefix(text, "your-") || strings.Contains(text, "changeme") || strings.Contains(text, "change_me"):
+		return "is a placeholder"
+	case len(s.text) < minSecretBytes:
+		return "is shorter than 32 bytes"
+	case strings.Count(text, text[:1]) == len(text):
+		return "is one character over and over"
+	}
+	return ""
+}

@@ -1,0 +1,135 @@
+// Package httpapi speaks HTTP: routes, middleware, handlers, and the one table that maps errors to
+// answers. It decides nothing that package auth could decide; below it nobody knows net/http.
+//
+// A request passes, from the outside in: observe (request id, security headers, log line, panics,
+// deadline) → CORS → cross-origin protection → the router → one handler, which returns its error.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/rs/cors"
+
+	"kindred/internal/auth"
+)
+
+// Config is what an operator decides about HTTP.
+type Config struct {
+	PublicURL          string   // own origin; trusted by the cross-origin check
+	CORSAllowedOrigins []string // exact origins whose pages may call with credentials
+	TrustedProxies     []netip.Prefix
+	RequestTimeout     time.Duration
+	Log                *slog.Logger
+}
+
+// API is an http.Handler with all routes.
+type API struct {
+	config   Config
+	auth     *auth.Service
+	router   *mux.Router
+	handler  http.Handler
+	draining atomic.Bool
+}
+
+// New builds the routes over the use cases. The configuration has been checked before: an origin
+// that is none makes it panic.
+func New(config Config, service *auth.Service) *API {
+	a := &API{config: config, auth: service}
+	a.router = a.routes()
+	a.handler = a.observe(a.crossOrigin(a.router))
+	return a
+}
+
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// Drain makes /readyz answer 503, so that a balancer sends no more requests; all else goes on.
+func (a *API) Drain() { a.draining.Store(true) }
+
+// handler answers a request or returns why not; the table of problems then answers.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+func (a *API) routes() *mux.Router {
+	// SkipClean: a path that is not clean is not found, instead of redirected with its method lost.
+	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	for _, route := range []struct {
+		methods []string
+		path    string
+		handle  handler
+	}{
+		{[]string{http.MethodPost}, "/register", a.handleRegister},
+		{[]string{http.MethodPost}, "/login", a.handleLogin},
+		{[]string{http.MethodPost}, "/token", a.handleToken},
+		{[]string{http.MethodPost}, "/logout", a.handleLogout},
+		{[]string{http.MethodGet, http.MethodHead}, "/protected", a.signedIn(http.StatusForbidden, a.handleProtected)},
+		{[]string{http.MethodGet, http.MethodHead}, "/me", a.signedIn(http.StatusUnauthorized, a.handleMe)},
+		{[]string{http.MethodGet, http.MethodHead}, "/sessions", a.signedIn(http.StatusUnauthorized, a.handleSessions)},
+		{[]string{http.MethodDelete}, "/sessions", a.signedIn(http.StatusUnauthorized, a.handleEndSessions)},
+		{[]string{http.MethodDelete}, "/sessions/{id}", a.signedIn(http.StatusUnauthorized, a.handleEndSession)},
+		{[]string{http.MethodGet, http.MethodHead}, "/livez", a.handleLive},
+		{[]string{http.MethodGet, http.MethodHead}, "/readyz", a.handleReady},
+	} {
+		router.Handle(route.path, a.at(route.path, route.handle)).Methods(route.methods...)
+	}
+	router.NotFoundHandler = a.at("not found", func(http.ResponseWriter, *http.Request) error { return errNotFound })
+	router.MethodNotAllowedHandler = a.at("method not allowed", a.methodNotAllowed)
+	return router
+}
+
+// at notes the route for the log, which never has a path: people put tokens there.
+func (a *API) at(route string, handle handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen := observedIn(r.Context())
+		seen.route = route
+		if err := handle(w, r); err != nil {
+			seen.err = err
+			writeError(w, r, err)
+		}
+	})
+}
+
+// methodNotAllowed fills in the Allow header, which RFC 9110 §15.5.6 demands and the router leaves out.
+func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPost} {
+		probe := r.Clone(context.WithoutCancel(r.Context()))
+		probe.Method = method
+		var match mux.RouteMatch
+		if a.router.Match(probe, &match) && match.MatchErr == nil {
+			allowed = append(allowed, method)
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return errMethodNotAllowed
+}
+
+// crossOrigin lets a browser's request in if it comes from a page of this origin or of the list. The
+// check needs no token in forms: it rests on Fetch metadata and Origin, which pages cannot forge.
+func (a *API) crossOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	for _, origin := range append([]string{a.config.PublicURL}, a.config.CORSAllowedOrigins...) {
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			panic("httpapi: " + err.Error())
+		}
+	}
+	protection.SetDenyHandler(a.at("cross-origin", func(http.ResponseWriter, *http.Request) error { return errCrossOrigin }))
+	next = protection.Handler(next)
+	if len(a.config.CORSAllowedOrigins) == 0 {
+		return next // for the library an empty list means everybody
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins:   slices.Clone(a.config.CORSAllowedOrigins),
+		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
+		AllowedHeaders:   []string{"Authorization", "Content-Type", requestIDHeader},
+		ExposedHeaders:   []string{requestIDHeader, "Retry-After", "WWW-Authenticate"},
+		AllowCredentials: true,
+		MaxAge:           600,
+	}).Handler(next)
+}

@@ -1,0 +1,146 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kindred/internal/auth"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// observed is what the log line of a request will say; handlers fill it in as they go.
+type observed struct {
+	requestID string
+	caller    auth.Caller
+	route     string
+	err       error
+	panicked  string // stack of a panic
+	status    int
+	bytes     int
+}
+
+type observedKey struct{}
+
+func observedIn(ctx context.Context) *observed {
+	seen, ok := ctx.Value(observedKey{}).(*observed)
+	if !ok {
+		panic("httpapi: a handler runs outside of observe")
+	}
+	return seen
+}
+
+// callerOf is what the use cases are told of whoever asks.
+func callerOf(r *http.Request) auth.Caller { return observedIn(r.Context()).caller }
+
+// observe wraps everything, the router's own refusals too: security headers and a request id on each
+// answer, a deadline, one line in the log, and a problem in place of a panic.
+func (a *API) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		id := requestID(r.Header.Values(requestIDHeader))
+		seen := &observed{requestID: id, route: "none", caller: auth.Caller{
+			RequestID: id, Address: clientAddress(r, a.config.TrustedProxies), UserAgent: r.UserAgent(),
+		}}
+		setSecurityHeaders(w.Header(), id)
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), observedKey{}, seen), a.config.RequestTimeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+		// A body that trickles in must not outlast the deadline. Not all writers can; the server's own can.
+		_ = http.NewResponseController(w).SetReadDeadline(start.Add(a.config.RequestTimeout))
+
+		recorder := &recorder{ResponseWriter: w, seen: seen}
+		defer a.logRequest(r, seen, start)
+		defer a.recoverPanic(recorder, r, seen)
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+func (a *API) recoverPanic(w http.ResponseWriter, r *http.Request, seen *observed) {
+	recovered := recover()
+	if recovered == nil {
+		return
+	}
+	if recovered == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		panic(recovered)
+	}
+	seen.err = fmt.Errorf("panic: %T", recovered) // its text may hold anything
+	seen.panicked = string(debug.Stack())
+	if seen.status == 0 {
+		writeError(w, r, seen.err)
+	}
+}
+
+func (a *API) logRequest(r *http.Request, seen *observed, start time.Time) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("method", r.Method), slog.String("route", seen.route), slog.Int("status", seen.status),
+		slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.Int("bytes", seen.bytes),
+		slog.String("request_id", seen.requestID),
+	}
+	if seen.caller.Address.IsValid() {
+		attrs = append(attrs, slog.String("address", seen.caller.Address.String()))
+	}
+	if seen.status >= http.StatusInternalServerError {
+		level = slog.LevelError
+		attrs = append(attrs, slog.Any("error", seen.err))
+	}
+	if seen.panicked != "" {
+		attrs = append(attrs, slog.String("stack", seen.panicked))
+	}
+	a.config.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// requestID takes a proxy's id if it can do no harm in a log, and makes one otherwise.
+func requestID(given []string) string {
+	const maxBytes = 64
+	if len(given) == 1 && given[0] != "" && len(given[0]) <= maxBytes &&
+		strings.Trim(given[0], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == "" {
+		return given[0]
+	}
+	return uuid.Must(uuid.NewV7()).String()
+}
+
+// setSecurityHeaders: nothing of this API is a page, so nothing may be framed, run or sniffed, and
+// nothing that judges a token may be kept (RFC 6749 §5.1, OWASP ASVS 5.0 §3.4).
+func setSecurityHeaders(h http.Header, requestID string) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set(requestIDHeader, requestID)
+}
+
+// recorder notes status and length of an answer.
+type recorder struct {
+	http.ResponseWriter
+	seen *observed
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.seen.status == 0 {
+		w.seen.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.seen.status == 0 {
+		w.seen.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.seen.bytes += n
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
