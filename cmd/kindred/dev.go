@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -130,7 +131,10 @@ func (p process) variable(name string) string {
 }
 
 func banner(cfg config.Config, address, where, adminPassword string) string {
-	_, port, _ := strings.Cut(address, ":")
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		port = address // cannot be: a listener has said so
+	}
 	url := "http://localhost:" + port
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nKindred %s is serving on %s (listening on %s)\n", version, url, address)

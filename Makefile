@@ -1,0 +1,61 @@
+# Kindred. `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 10s
+DOCKER ?= docker
+KINDRED_IMAGE ?= kindred:latest
+COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOCKER) compose; else echo docker-compose; fi)
+# What is being tested must not be what an earlier run left in a cache, hence -count=1.
+TESTFLAGS ?= -count=1 -timeout 15m
+
+.PHONY: help run build test race lint fuzz image up down clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: build ## serve on http://localhost:3000 with a PostgreSQL of its own
+	@exec bin/kindred dev
+
+build: ## build bin/kindred
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kindred ./cmd/kindred
+
+test: ## all tests, on a real PostgreSQL
+	go test $(TESTFLAGS) ./...
+
+race: ## all tests under the race detector
+	go test -race $(TESTFLAGS) ./...
+
+lint: ## format, vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool -modfile=tools.mod staticcheck ./...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@set -e; for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; done
+
+image: ## a static binary in an image FROM scratch, named KINDRED_IMAGE
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/kindred ./cmd/kindred
+	DOCKER_BUILDKIT=0 $(DOCKER) build -q -t $(KINDRED_IMAGE) -f Dockerfile bin/image
+
+up: .kindred/compose.env image ## PostgreSQL, migrations and Kindred in containers, on http://localhost:3000
+	KINDRED_IMAGE=$(KINDRED_IMAGE) $(COMPOSE) --env-file .kindred/compose.env up -d
+	@echo "Kindred serves on http://localhost:3000. Add a user:"
+	@echo "  $(COMPOSE) --env-file .kindred/compose.env run --rm -T kindred user add user1 --password-stdin <<< password123"
+
+down: ## end the containers; their data stays in a volume
+	KINDRED_IMAGE=$(KINDRED_IMAGE) $(COMPOSE) --env-file .kindred/compose.env down
+
+# Made once: with other secrets every session would be lost, with another password the volume.
+.kindred/compose.env:
+	@mkdir -p .kindred && chmod 700 .kindred
+	@umask 077; for name in POSTGRES_PASSWORD JWT_SECRET JWT_REFRESH_SECRET; do \
+	  echo "$$name=$$(head -c 36 /dev/urandom | od -An -tx1 | tr -d ' \n')"; done > $@.new && mv $@.new $@
+
+clean: ## remove what was built; .kindred stays
+	rm -rf bin
