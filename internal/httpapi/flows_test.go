@@ -1,0 +1,465 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"kindred/internal/auth"
+	"kindred/internal/httpapi"
+	"kindred/internal/password"
+	"kindred/internal/store"
+	"kindred/internal/testdb"
+	"kindred/internal/token"
+)
+
+func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
+
+const (
+	publicURL     = "https://id.example"
+	listedOrigin  = "https://app.example"
+	refreshSecret = "refresh secret of the stories, long enough"
+	accessSecret  = "access secret of the stories, long enough!"
+)
+
+// TestFlows tells the HTTP stories of testdata/flows. Each has a database of its own, two replicas on
+// it, and the commands below.
+//
+//	user NAME [PASSWORD]          a user; the password is password123 unless it is given
+//	disable NAME                  shuts a user out, as an operator does
+//	registration closed           restarts the replicas so that nobody can register
+//	replica N                     talks to replica 1 or 2 from here on
+//	browser                       from here on cookies are kept and sent, as a page of our origin does
+//	advance DURATION              moves the clock
+//	get|delete|options [FLAGS] PATH
+//	post [FLAGS] PATH [NAME=VALUE …]   a JSON object of strings
+//	form [FLAGS] PATH [NAME=VALUE …]   a form
+//	raw [FLAGS] METHOD PATH TYPE BODY  anything; BODY as it stands, \x00 escapes allowed
+//	  FLAGS: -bearer TOKEN  -header 'NAME: VALUE'  -cookie NAME=VALUE
+//	status N                      of the last answer
+//	problem N CODE                the last answer is that problem, whole
+//	oauth N CODE                  the last answer is that OAuth error
+//	json PATH VALUE               a member of the last answer; [! json PATH] is not there
+//	header NAME VALUE             a header contains VALUE; [! header NAME] is not there
+//	save VARIABLE PATH            keeps a member
+//	same A B, differ A B          two kept values
+//	events KIND N                 the audit trail has N of a kind
+func TestFlows(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "../../testdata/flows",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[storyKey{}] = newStory(env.T().(testing.TB))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"user": inStory((*story).user), "disable": inStory((*story).disable), "registration": inStory((*story).registration),
+			"replica": inStory((*story).replica), "browser": inStory((*story).browser), "advance": inStory((*story).advance),
+			"get": inStory((*story).get), "delete": inStory((*story).delete), "options": inStory((*story).options),
+			"post": inStory((*story).post), "form": inStory((*story).form), "raw": inStory((*story).raw),
+			"status": inStory((*story).status), "problem": inStory((*story).problem), "oauth": inStory((*story).oauth),
+			"json": inStory((*story).json), "header": inStory((*story).header), "save": inStory((*story).save),
+			"same": inStory((*story).same), "differ": inStory((*story).differ), "events": inStory((*story).events),
+		},
+	})
+}
+
+type storyKey struct{}
+
+// story is the state of one file.
+type story struct {
+	t        testing.TB
+	db       *testdb.DB
+	log      *strings.Builder
+	services []*auth.Service
+	servers  []*httptest.Server
+	current  int
+	jar      map[string]string // nil unless a browser asks
+	answer   *http.Response
+	body     string
+}
+
+// in is one command of a story.
+type in struct {
+	*testscript.TestScript
+	negated bool
+	args    []string
+}
+
+func inStory(do func(*story, in)) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, negated bool, args []string) {
+		do(ts.Value(storyKey{}).(*story), in{ts, negated, args})
+	}
+}
+
+func (c in) wantArgs(low, high int) {
+	if len(c.args) < low || len(c.args) > high {
+		c.Fatalf("this command takes %d to %d arguments", low, high)
+	}
+}
+
+func newStory(t testing.TB) *story {
+	s := &story{t: t, db: testdb.New(t)}
+	s.start(true)
+	return s
+}
+
+// start makes two replicas on the story's database.
+func (s *story) start(registration bool) {
+	s.services, s.servers = nil, nil
+	for range 2 {
+		service, api := newAPI(s.t, s.db, registration, slog.New(slog.DiscardHandler))
+		server := httptest.NewServer(api)
+		s.t.Cleanup(server.Close)
+		s.services, s.servers = append(s.services, service), append(s.servers, server)
+	}
+}
+
+func newAPI(t testing.TB, db *testdb.DB, registration bool, log *slog.Logger) (*auth.Service, *httpapi.API) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, err := store.Open(store.Config{URL: db.URL(), RequestTimeout: 5 * time.Second, MaxLifetime: 720 * time.Hour})
+	must(err)
+	t.Cleanup(st.Close)
+	hasher, err := password.New(password.Config{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}})
+	must(err)
+	codec, err := token.NewRefreshCodec([]byte(refreshSecret))
+	must(err)
+	keys, err := token.NewHS256Keys([]byte(accessSecret))
+	must(err)
+	access := token.AccessConfig{Issuer: publicURL, Audience: publicURL, Keys: keys, Now: db.Now}
+	issuer, err := token.NewIssuer(access)
+	must(err)
+	verifier, err := token.NewVerifier(access)
+	must(err)
+	service := auth.New(auth.Config{
+		ReuseInterval: 10 * time.Second, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
+		RegistrationOpen: registration, NameKey: []byte("name key"),
+	}, st, auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier}, log)
+	return service, httpapi.New(httpapi.Config{
+		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: 5 * time.Second, Log: log,
+	}, service)
+}
+
+func (s *story) user(c in) {
+	c.wantArgs(1, 2)
+	pass := "password123"
+	if len(c.args) == 2 {
+		pass = c.args[1]
+	}
+	_, err := s.services[0].CreateUser(s.t.Context(), auth.Caller{}, c.args[0], pass, "user")
+	c.Check(err)
+}
+
+func (s *story) disable(c in) {
+	c.wantArgs(1, 1)
+	c.Check(s.services[0].DisableUser(s.t.Context(), auth.Caller{Actor: "cli"}, c.args[0]))
+}
+
+func (s *story) registration(c in) {
+	c.wantArgs(1, 1)
+	s.start(c.args[0] == "open")
+}
+
+func (s *story) replica(c in) {
+	c.wantArgs(1, 1)
+	n, err := strconv.Atoi(c.args[0])
+	if err != nil || n < 1 || n > len(s.servers) {
+		c.Fatalf("there is no replica %s", c.args[0])
+	}
+	s.current = n - 1
+}
+
+func (s *story) browser(c in) {
+	c.wantArgs(0, 0)
+	s.jar = map[string]string{}
+}
+
+func (s *story) advance(c in) {
+	c.wantArgs(1, 1)
+	d, err := time.ParseDuration(c.args[0])
+	c.Check(err)
+	s.db.Advance(s.t, d)
+}
+
+func (s *story) get(c in)     { s.ask(c, http.MethodGet) }
+func (s *story) delete(c in)  { s.ask(c, http.MethodDelete) }
+func (s *story) options(c in) { s.ask(c, http.MethodOptions) }
+
+func (s *story) ask(c in, method string) {
+	flags, rest := c.flags()
+	if len(rest) != 1 {
+		c.Fatalf("want one path")
+	}
+	s.send(c, flags, method, rest[0], "", "")
+}
+
+func (s *story) post(c in) {
+	flags, rest := c.flags()
+	if len(rest) == 0 {
+		c.Fatalf("want a path")
+	}
+	object := map[string]string{}
+	for _, pair := range rest[1:] {
+		name, value, _ := strings.Cut(pair, "=")
+		object[name] = value
+	}
+	if len(rest) == 1 {
+		s.send(c, flags, http.MethodPost, rest[0], "", "")
+		return
+	}
+	body, err := json.Marshal(object)
+	c.Check(err)
+	s.send(c, flags, http.MethodPost, rest[0], "application/json", string(body))
+}
+
+func (s *story) form(c in) {
+	flags, rest := c.flags()
+	if len(rest) == 0 {
+		c.Fatalf("want a path")
+	}
+	s.send(c, flags, http.MethodPost, rest[0], "application/x-www-form-urlencoded", strings.Join(rest[1:], "&"))
+}
+
+func (s *story) raw(c in) {
+	flags, rest := c.flags()
+	if len(rest) != 4 {
+		c.Fatalf("want METHOD PATH TYPE BODY")
+	}
+	body, err := strconv.Unquote("`" + rest[3] + "`")
+	c.Check(err)
+	if text, found := strings.CutPrefix(rest[3], "bytes:"); found {
+		body, err = strconv.Unquote(`"` + strings.ReplaceAll(text, `"`, `\"`) + `"`)
+		c.Check(err)
+	}
+	if count, found := strings.CutPrefix(rest[3], "zeros:"); found {
+		n, err := strconv.Atoi(count)
+		c.Check(err)
+		body = strings.Repeat("0", n)
+	}
+	s.send(c, flags, rest[0], rest[1], rest[2], body)
+}
+
+// flags takes -name value pairs off the front.
+func (c in) flags() (flags [][2]string, rest []string) {
+	rest = c.args
+	for len(rest) >= 2 && strings.HasPrefix(rest[0], "-") {
+		flags = append(flags, [2]string{rest[0], rest[1]})
+		rest = rest[2:]
+	}
+	return flags, rest
+}
+
+func (s *story) send(c in, flags [][2]string, method, path, mediaType, body string) {
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.servers[s.current].URL+path, strings.NewReader(body))
+	c.Check(err)
+	request.Header.Set("User-Agent", "story/1")
+	if mediaType != "" && mediaType != "none" {
+		request.Header.Set("Content-Type", mediaType)
+	}
+	if s.jar != nil {
+		request.Header.Set("Sec-Fetch-Site", "same-origin")
+		for name, value := range s.jar {
+			request.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+	}
+	for _, flag := range flags {
+		switch name, value, _ := strings.Cut(flag[1], ":"); flag[0] {
+		case "-bearer":
+			request.Header.Add("Authorization", "Bearer "+flag[1])
+		case "-header":
+			if strings.EqualFold(name, "Sec-Fetch-Site") {
+				request.Header.Del(name)
+			}
+			request.Header.Add(name, strings.TrimPrefix(value, " "))
+		case "-cookie":
+			request.Header.Add("Cookie", flag[1])
+		default:
+			c.Fatalf("unknown flag %s", flag[0])
+		}
+	}
+	transport := s.servers[s.current].Client().Transport
+	s.answer, err = transport.RoundTrip(request) // redirects are not followed
+	c.Check(err)
+	defer s.answer.Body.Close()
+	text, err := io.ReadAll(s.answer.Body)
+	c.Check(err)
+	s.body = string(text)
+	for _, cookie := range s.answer.Cookies() {
+		if s.jar != nil && cookie.MaxAge < 0 {
+			delete(s.jar, cookie.Name)
+		} else if s.jar != nil {
+			s.jar[cookie.Name] = cookie.Value
+		}
+	}
+	c.Logf("%s %s → %d %s", method, path, s.answer.StatusCode, s.body)
+	s.wantEverywhere(c)
+}
+
+// wantEverywhere is what holds for each answer of each story.
+func (s *story) wantEverywhere(c in) {
+	for name, value := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cache-Control": "no-store",
+	} {
+		if got := s.answer.Header.Get(name); got != value {
+			c.Fatalf("%s is %q, want %q", name, got, value)
+		}
+	}
+	if s.answer.Header.Get("X-Request-Id") == "" {
+		c.Fatalf("no request id")
+	}
+	if s.answer.StatusCode >= 500 && s.answer.Header.Get("Retry-After") == "" {
+		c.Fatalf("%d without Retry-After: %s", s.answer.StatusCode, s.body)
+	}
+}
+
+func (s *story) status(c in) {
+	c.wantArgs(1, 1)
+	if got := strconv.Itoa(s.answer.StatusCode); got != c.args[0] {
+		c.Fatalf("status %s, want %s: %s", got, c.args[0], s.body)
+	}
+}
+
+// problem checks the whole of RFC 9457's object, not only its code.
+func (s *story) problem(c in) {
+	c.wantArgs(2, 2)
+	s.status(in{c.TestScript, false, c.args[:1]})
+	if got := s.answer.Header.Get("Content-Type"); got != "application/problem+json" {
+		c.Fatalf("content type %q", got)
+	}
+	for path, want := range map[string]string{
+		"code": c.args[1], "status": c.args[0], "type": "urn:kindred:problem:" + c.args[1], "requestId": s.answer.Header.Get("X-Request-Id"),
+	} {
+		if got, _ := s.member(c, path); got != want {
+			c.Fatalf("%s is %q, want %q", path, got, want)
+		}
+	}
+	for _, path := range []string{"title", "detail"} {
+		if got, _ := s.member(c, path); got == "" {
+			c.Fatalf("no %s in %s", path, s.body)
+		}
+	}
+	if s.answer.StatusCode == http.StatusUnauthorized && s.answer.Header.Get("WWW-Authenticate") == "" {
+		c.Fatalf("401 without WWW-Authenticate")
+	}
+}
+
+func (s *story) oauth(c in) {
+	c.wantArgs(2, 2)
+	s.status(in{c.TestScript, false, c.args[:1]})
+	if got, _ := s.member(c, "error"); got != c.args[1] || s.answer.Header.Get("Content-Type") != "application/json" {
+		c.Fatalf("error %q, want %q", got, c.args[1])
+	}
+}
+
+func (s *story) json(c in) {
+	c.wantArgs(1, 2)
+	got, there := s.member(c, c.args[0])
+	if c.negated {
+		if there {
+			c.Fatalf("%s is there: %s", c.args[0], s.body)
+		}
+		return
+	}
+	if !there || len(c.args) == 2 && got != c.args[1] {
+		c.Fatalf("%s is %q in %s", c.args[0], got, s.body)
+	}
+}
+
+// member finds a.b.0.c in the last answer.
+func (s *story) member(c in, path string) (string, bool) {
+	var value any
+	decoder := json.NewDecoder(strings.NewReader(s.body))
+	decoder.UseNumber()
+	if err := decoder.Decode(&value); err != nil {
+		c.Fatalf("the answer is not JSON: %q", s.body)
+	}
+	for _, step := range strings.Split(path, ".") {
+		switch at := value.(type) {
+		case map[string]any:
+			member, there := at[step]
+			if !there {
+				return "", false
+			}
+			value = member
+		case []any:
+			if step == "length" {
+				value = len(at)
+				continue
+			}
+			n, err := strconv.Atoi(step)
+			if err != nil || n >= len(at) {
+				return "", false
+			}
+			value = at[n]
+		default:
+			return "", false
+		}
+	}
+	return fmt.Sprint(value), true
+}
+
+func (s *story) header(c in) {
+	c.wantArgs(1, 2)
+	got := strings.Join(s.answer.Header.Values(c.args[0]), "\n")
+	switch {
+	case c.negated && len(c.args) == 1 && got != "", c.negated && len(c.args) == 2 && strings.Contains(got, c.args[1]):
+		c.Fatalf("%s is there: %q", c.args[0], got)
+	case !c.negated && (got == "" || len(c.args) == 2 && !strings.Contains(got, c.args[1])):
+		c.Fatalf("%s is %q", c.args[0], got)
+	}
+}
+
+func (s *story) save(c in) {
+	c.wantArgs(2, 2)
+	if name, found := strings.CutPrefix(c.args[1], "cookie:"); found {
+		c.Setenv(c.args[0], s.jar[name])
+		return
+	}
+	value, there := s.member(c, c.args[1])
+	if !there {
+		c.Fatalf("%s is not in %s", c.args[1], s.body)
+	}
+	c.Setenv(c.args[0], value)
+}
+
+func (s *story) same(c in) {
+	c.wantArgs(2, 2)
+	if c.args[0] != c.args[1] || c.args[0] == "" {
+		c.Fatalf("%q and %q are not the same", c.args[0], c.args[1])
+	}
+}
+
+func (s *story) differ(c in) {
+	c.wantArgs(2, 2)
+	if c.args[0] == c.args[1] {
+		c.Fatalf("both are %q", c.args[0])
+	}
+}
+
+func (s *story) events(c in) {
+	c.wantArgs(2, 2)
+	var got int
+	err := s.db.Conn(s.t).QueryRow(s.t.Context(), `SELECT count(*) FROM audit_events WHERE kind = $1`, c.args[0]).Scan(&got)
+	c.Check(err)
+	if strconv.Itoa(got) != c.args[1] {
+		c.Fatalf("%d events %s, want %s", got, c.args[0], c.args[1])
+	}
+}
