@@ -33,6 +33,9 @@ func newServe(p process) *cobra.Command {
 				return err
 			}
 			log := slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+			for _, weakness := range cfg.Warnings {
+				log.Warn("weak secret: " + weakness)
+			}
 			return serve(cmd.Context(), cfg, log, func(string) {})
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -107,13 +108,24 @@ func parseForm(body string) (url.Values, error) {
 	return form, nil
 }
 
+// readBody reads what there is until the request's deadline: a body may trickle in. Once all is read
+// the connection's own deadline is taken back, since the server goes on listening there for the
+// client's hanging up and would take a later expiry for that, for this request and for all that follow
+// on the connection. After a failure it stays: the server must not wait for the rest.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	const maxBytes = 64 << 10
+	connection := http.NewResponseController(w)
+	if deadline, ok := r.Context().Deadline(); ok {
+		_ = connection.SetReadDeadline(deadline) // a writer that cannot is a test's
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
 	var tooLarge *http.MaxBytesError
 	switch {
-	case err == nil, errors.As(err, &tooLarge):
-		return body, err
+	case err == nil:
+		_ = connection.SetReadDeadline(time.Time{})
+		return body, nil
+	case errors.As(err, &tooLarge):
+		return nil, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, errSlowBody
 	default:

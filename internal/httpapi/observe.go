@@ -53,8 +53,6 @@ func (a *API) observe(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), observedKey{}, seen), a.config.RequestTimeout)
 		defer cancel()
 		r = r.WithContext(ctx)
-		// A body that trickles in must not outlast the deadline. Not all writers can; the server's own can.
-		_ = http.NewResponseController(w).SetReadDeadline(start.Add(a.config.RequestTimeout))
 
 		recorder := &recorder{ResponseWriter: w, seen: seen}
 		defer a.logRequest(r, seen, start)

@@ -1,0 +1,204 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// serverOf runs a handler of the test behind everything that wraps the real ones.
+func serverOf(t *testing.T, timeout time.Duration, log io.Writer, handle handler) *httptest.Server {
+	t.Helper()
+	a := &API{config: Config{
+		PublicURL: "https://id.example", RequestTimeout: timeout, Log: slog.New(slog.NewJSONHandler(log, nil)),
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	}}
+	server := httptest.NewServer(a.observe(a.crossOrigin(a.at("/test", handle))))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestObserve_DeadlineEndsOneRequestAndNotItsConnection(t *testing.T) {
+	t.Parallel()
+	var connections sync.Map
+	server := serverOf(t, 100*time.Millisecond, io.Discard, func(w http.ResponseWriter, r *http.Request) error {
+		connections.Store(r.RemoteAddr, true)
+		body, err := readBody(w, r)
+		if err != nil {
+			return err
+		}
+		if string(body) == "slow" {
+			<-r.Context().Done()
+			return r.Context().Err()
+		}
+		if err := r.Context().Err(); err != nil {
+			t.Errorf("a request begins with %v", err)
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	})
+	for range 3 {
+		for body, want := range map[string]int{"slow": http.StatusServiceUnavailable, "quick": http.StatusNoContent} {
+			response, err := server.Client().Post(server.URL, "text/plain", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, response.Body); err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != want {
+				t.Errorf("%s: status %d, want %d", body, response.StatusCode, want)
+			}
+			if want == http.StatusServiceUnavailable && response.Header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+		}
+	}
+	count := 0
+	connections.Range(func(any, any) bool { count++; return true })
+	if count != 1 {
+		t.Errorf("%d connections: the test shows nothing", count)
+	}
+}
+
+func TestReadBody_ThatTricklesInIsCutOff(t *testing.T) {
+	t.Parallel()
+	server := serverOf(t, 100*time.Millisecond, io.Discard, func(w http.ResponseWriter, r *http.Request) error {
+		_, err := readBody(w, r)
+		return err
+	})
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), "408 Request Timeout") || !strings.Contains(string(answer), `"request_timeout"`) {
+		t.Errorf("answer %q, error %v", answer, err)
+	}
+}
+
+func TestObserve_PanicIsAnAnswerAndALogLine(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	server := serverOf(t, time.Second, &log, func(http.ResponseWriter, *http.Request) error { panic("krt_secret") })
+	response, err := server.Client().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	if err != nil || response.StatusCode != http.StatusInternalServerError || !strings.Contains(string(body), `"code":"internal_error"`) {
+		t.Errorf("%d %s %v", response.StatusCode, body, err)
+	}
+	if response.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Error("no security headers")
+	}
+	server.Close() // waits for the log line
+	if strings.Contains(log.String()+string(body), "krt_secret") || !strings.Contains(log.String(), `"stack":`) {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestObserve_LogLineIsOneLineAndNamesTheRouteOnly(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	server := serverOf(t, time.Second, &log, func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	})
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server.URL+"/krt_inpath%0a?token=krt_inquery", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Authorization": "Bearer secret1", "Cookie": "__Host-kindred_refresh=secret2", "User-Agent": "secret3/1",
+		"X-Request-Id": "a\tb", "X-Forwarded-For": "203.0.113.9",
+	} {
+		request.Header.Set(name, value)
+	}
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	server.Close()
+	text := log.String()
+	if strings.Count(text, "\n") != 1 {
+		t.Errorf("not one line: %q", text)
+	}
+	for _, secret := range []string{"krt_", "secret1", "secret2", "secret3", `a\tb`} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q is in the log: %s", secret, text)
+		}
+	}
+	var line map[string]any
+	if err := json.Unmarshal([]byte(text), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line["route"] != "/test" || line["status"] != 204.0 || line["method"] != "GET" || line["address"] != "203.0.113.9" || line["request_id"] == "" {
+		t.Errorf("log line %v", line)
+	}
+}
+
+func TestClientAddress_BelievesTrustedProxiesOnly(t *testing.T) {
+	t.Parallel()
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
+	cases := []struct {
+		name, peer string
+		forwarded  []string
+		want       string
+	}{
+		{"nobody forwards", "203.0.113.7:1", nil, "203.0.113.7"},
+		{"a stranger forges", "203.0.113.7:1", []string{"192.0.2.1"}, "203.0.113.7"},
+		{"one proxy", "10.0.0.1:1", []string{"192.0.2.1"}, "192.0.2.1"},
+		{"what stands left of the client is forged", "10.0.0.1:1", []string{"1.1.1.1, 192.0.2.1"}, "192.0.2.1"},
+		{"two proxies", "10.0.0.1:1", []string{"192.0.2.1, 10.0.0.2"}, "192.0.2.1"},
+		{"two headers", "10.0.0.1:1", []string{"192.0.2.1", "10.0.0.2"}, "192.0.2.1"},
+		{"garbage in between", "10.0.0.1:1", []string{"192.0.2.1, x, 10.0.0.2"}, "10.0.0.1"},
+		{"nothing forwarded", "10.0.0.1:1", nil, "10.0.0.1"},
+		{"IPv4 in IPv6", "[::ffff:10.0.0.1]:1", []string{"::ffff:192.0.2.1"}, "192.0.2.1"},
+		{"IPv6 with a zone", "[2001:db8::1]:1", []string{"fe80::1%eth0"}, "fe80::1"},
+		{"no address", "@", []string{"192.0.2.1"}, "invalid IP"},
+	}
+	for _, c := range cases {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = c.peer
+		r.Header["X-Forwarded-For"] = c.forwarded
+		if got := clientAddress(r, trusted).String(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// syncBuffer is written by the server and read by the test.
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
