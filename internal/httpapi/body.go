@@ -109,9 +109,10 @@ func parseForm(body string) (url.Values, error) {
 }
 
 // readBody reads what there is until the request's deadline: a body may trickle in. Once all is read
-// the connection's own deadline is taken back, since the server goes on listening there for the
-// client's hanging up and would take a later expiry for that, for this request and for all that follow
-// on the connection. After a failure it stays: the server must not wait for the rest.
+// the connection's own deadline is taken back: the server listens there for the client's hanging up,
+// for a request without a body from the start, and would take a later expiry for that, for this
+// request and for all that follow on the connection. After a failure it stays: the server must not
+// wait for the rest.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	const maxBytes = 64 << 10
 	connection := http.NewResponseController(w)
