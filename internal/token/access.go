@@ -58,20 +58,20 @@ func (c AccessConfig) check() error {
 
 // payload is the claims as they are written. Pointers tell a claim that is missing from an empty one.
 type payload struct {
-	Issuer    *string    `json:"iss"`
-	Audience  *string    `json:"aud"`
-	Subject   *uuid.UUID `json:"sub"`
-	ExpiresAt *int64     `json:"exp"`
-	IssuedAt  *int64     `json:"iat"`
-	NotBefore *int64     `json:"nbf"`
-	ID        *uuid.UUID `json:"jti"`
-	SessionID *uuid.UUID `json:"sid"`
-	ClientID  string     `json:"client_id"`
-	AuthTime  int64      `json:"auth_time"`
-	Version   int64      `json:"ver"`
-	UserID    uuid.UUID  `json:"id"`
-	Username  string     `json:"username"`
-	Role      string     `json:"role"`
+	Issuer    *string `json:"iss"`
+	Audience  *string `json:"aud"`
+	Subject   *string `json:"sub"`
+	ExpiresAt *int64  `json:"exp"`
+	IssuedAt  *int64  `json:"iat"`
+	NotBefore *int64  `json:"nbf"`
+	ID        *string `json:"jti"`
+	SessionID *string `json:"sid"`
+	ClientID  string  `json:"client_id"`
+	AuthTime  int64   `json:"auth_time"`
+	Version   int64   `json:"ver"`
+	UserID    string  `json:"id"`
+	Username  string  `json:"username"`
+	Role      string  `json:"role"`
 
 	Custom map[string]any `json:",embed"`
 }
@@ -104,11 +104,12 @@ func NewIssuer(config AccessConfig) (*Issuer, error) {
 // Issue signs one token.
 func (i *Issuer) Issue(c AccessClaims) (string, error) {
 	issued, expires := c.IssuedAt.Unix(), c.ExpiresAt.Unix()
+	subject, id, session := c.Subject.String(), c.ID.String(), c.SessionID.String()
 	text, err := json.Marshal(payload{
-		Issuer: &i.config.Issuer, Audience: &i.config.Audience, Subject: &c.Subject, ID: &c.ID, SessionID: &c.SessionID,
+		Issuer: &i.config.Issuer, Audience: &i.config.Audience, Subject: &subject, ID: &id, SessionID: &session,
 		ExpiresAt: &expires, IssuedAt: &issued, NotBefore: &issued,
 		ClientID: c.ClientID, AuthTime: c.AuthTime.Unix(), Version: c.Version,
-		UserID: c.Subject, Username: c.Username, Role: c.Role, Custom: unregistered(c.Custom),
+		UserID: subject, Username: c.Username, Role: c.Role, Custom: unregistered(c.Custom),
 	}, json.Deterministic(true))
 	if err != nil {
 		return "", fmt.Errorf("encode claims: %w", err)
@@ -215,20 +216,32 @@ func (v *Verifier) claims(encoded string) (AccessClaims, error) {
 	if err := json.Unmarshal(text, &p); err != nil { // duplicate names are an error here
 		return AccessClaims{}, ErrInvalidAccessToken
 	}
+	subject, subjectOK := canonicalID(p.Subject)
+	id, idOK := canonicalID(p.ID)
+	session, sessionOK := canonicalID(p.SessionID)
 	switch {
 	case p.Issuer == nil || *p.Issuer != v.config.Issuer, // RFC 8725 §3.8
 		p.Audience == nil || *p.Audience != v.config.Audience, // RFC 8725 §3.9
-		p.Subject == nil, p.ID == nil, p.SessionID == nil,
+		!subjectOK, !idOK, !sessionOK, p.UserID != *p.Subject,
 		p.ExpiresAt == nil, p.IssuedAt == nil, *p.ExpiresAt < 0, *p.ExpiresAt > math.MaxInt32*64:
 		return AccessClaims{}, ErrInvalidAccessToken
 	case p.NotBefore != nil && time.Unix(*p.NotBefore, 0).After(v.config.Now().Add(leeway)):
 		return AccessClaims{}, ErrInvalidAccessToken
 	}
 	return AccessClaims{
-		ID: *p.ID, Subject: *p.Subject, SessionID: *p.SessionID, ClientID: p.ClientID, Username: p.Username, Role: p.Role,
+		ID: id, Subject: subject, SessionID: session, ClientID: p.ClientID, Username: p.Username, Role: p.Role,
 		Version: p.Version, AuthTime: time.Unix(p.AuthTime, 0).UTC(),
 		IssuedAt: time.Unix(*p.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(*p.ExpiresAt, 0).UTC(), Custom: p.Custom,
 	}, nil
+}
+
+// canonicalID reads an id in the spelling that we write; the parser alone takes four.
+func canonicalID(text *string) (uuid.UUID, bool) {
+	if text == nil {
+		return uuid.Nil, false
+	}
+	id, err := uuid.Parse(*text)
+	return id, err == nil && id.String() == *text
 }
 
 // decode takes the one spelling of base64url: no padding, no line break, no bits left over.
