@@ -1,0 +1,241 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+var cheap = Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
+
+func hasher(t testing.TB, config Config) *Hasher {
+	t.Helper()
+	h, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestHash_VerifiesAndIsSalted(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: DefaultParams()})
+	hash, err := h.Hash(t.Context(), "correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("hash %q", hash)
+	}
+	if again, err := h.Hash(t.Context(), "correct horse"); err != nil || again == hash {
+		t.Errorf("two hashes of one password are the same, error %v", err)
+	}
+	for password, want := range map[string]Result{"correct horse": {Match: true}, "correct Horse": {}, "": {}, "correct horse\x00": {}} {
+		if got, err := h.Verify(t.Context(), hash, password); err != nil || got != want {
+			t.Errorf("%q: %+v, error %v", password, got, err)
+		}
+	}
+}
+
+func TestVerify_RehashesWhatIsNotOfToday(t *testing.T) {
+	t.Parallel()
+	today := hasher(t, Config{Params: cheap})
+	for name, params := range map[string]Params{
+		"memory": {MemoryKiB: 128, Iterations: 1, Parallelism: 1}, "iterations": {MemoryKiB: 64, Iterations: 2, Parallelism: 1}, "lanes": {MemoryKiB: 64, Iterations: 1, Parallelism: 2},
+	} {
+		old, err := hasher(t, Config{Params: params}).Hash(t.Context(), "password123")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := today.Verify(t.Context(), old, "password123"); err != nil || got != (Result{Match: true, Rehash: true}) {
+			t.Errorf("other %s: %+v, error %v", name, got, err)
+		}
+		if got, err := today.Verify(t.Context(), old, "wrong"); err != nil || got != (Result{}) {
+			t.Errorf("other %s, wrong password: %+v, error %v", name, got, err)
+		}
+	}
+}
+
+func TestVerify_Bcrypt(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap})
+	long := strings.Repeat("a", 72)
+	hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, prefix := range []string{"$2a$", "$2b$", "$2y$"} {
+		stored := prefix + string(hash[4:])
+		if got, err := h.Verify(t.Context(), stored, long); err != nil || got != (Result{Match: true, Rehash: true}) {
+			t.Errorf("%s: %+v, error %v", prefix, got, err)
+		}
+		// bcrypt itself would compare the first 72 bytes and let this in
+		if got, err := h.Verify(t.Context(), stored, long+"b"); err != nil || got.Match {
+			t.Errorf("%s: a longer password with the same beginning: %+v, error %v", prefix, got, err)
+		}
+		if got, err := h.Verify(t.Context(), stored, long[:71]); err != nil || got.Match {
+			t.Errorf("%s: a shorter one: %+v, error %v", prefix, got, err)
+		}
+	}
+	costly := "$2a$31$" + string(hash[7:])
+	if _, err := h.Verify(t.Context(), costly, long); !errors.Is(err, ErrMalformedHash) {
+		t.Errorf("a cost of days: error %v", err)
+	}
+}
+
+func TestVerify_MalformedHashes(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap})
+	const salt, tag = "c29tZXNhbHRzYWx0c29tZQ", "dGFndGFndGFndGFndGFndGFndGFndGFndGFndGFndGE"
+	for name, hash := range map[string]string{
+		"empty": "", "clear text": "password123", "md5": "$1$abc$def", "argon2i": "$argon2i$v=19$m=64,t=1,p=1$" + salt + "$" + tag,
+		"version 16": "$argon2id$v=16$m=64,t=1,p=1$" + salt + "$" + tag, "no version": "$argon2id$m=64,t=1,p=1$" + salt + "$" + tag,
+		"a memory bomb": "$argon2id$v=19$m=4194304,t=1,p=1$" + salt + "$" + tag, "endless": "$argon2id$v=19$m=64,t=1000,p=1$" + salt + "$" + tag,
+		"lanes over a byte": "$argon2id$v=19$m=64,t=1,p=257$" + salt + "$" + tag, "no memory": "$argon2id$v=19$m=0,t=1,p=1$" + salt + "$" + tag,
+		"no lanes": "$argon2id$v=19$m=64,t=1,p=0$" + salt + "$" + tag, "another order": "$argon2id$v=19$t=1,m=64,p=1$" + salt + "$" + tag,
+		"leading zero": "$argon2id$v=19$m=064,t=1,p=1$" + salt + "$" + tag, "plus sign": "$argon2id$v=19$m=+64,t=1,p=1$" + salt + "$" + tag,
+		"short salt": "$argon2id$v=19$m=64,t=1,p=1$c2FsdA$" + tag, "short tag": "$argon2id$v=19$m=64,t=1,p=1$" + salt + "$dGFn",
+		"padding": "$argon2id$v=19$m=64,t=1,p=1$" + salt + "==$" + tag, "line break": "$argon2id$v=19$m=64,t=1,p=1$" + salt + "\n$" + tag,
+		"spare bits": "$argon2id$v=19$m=64,t=1,p=1$" + salt[:21] + "R$" + tag, "a fourth part": "$argon2id$v=19$m=64,t=1,p=1$" + salt + "$" + tag + "$",
+		"keyid": "$argon2id$v=19$m=64,t=1,p=1,keyid=x$" + salt + "$" + tag, "bcrypt, cut": "$2a$10$abc",
+	} {
+		if got, err := h.Verify(t.Context(), hash, "password123"); !errors.Is(err, ErrMalformedHash) || got.Match {
+			t.Errorf("%s: %+v, error %v", name, got, err)
+		}
+	}
+}
+
+func TestNew_RefusesCostsOutOfBounds(t *testing.T) {
+	t.Parallel()
+	for name, params := range map[string]Params{
+		"nothing": {}, "memory below 8 KiB a lane": {MemoryKiB: 15, Iterations: 1, Parallelism: 2}, "memory above 1 GiB": {MemoryKiB: 1<<20 + 1, Iterations: 1, Parallelism: 1},
+		"no iterations": {MemoryKiB: 64, Parallelism: 1}, "101 iterations": {MemoryKiB: 64, Iterations: 101, Parallelism: 1}, "17 lanes": {MemoryKiB: 1024, Iterations: 1, Parallelism: 17},
+	} {
+		if _, err := New(Config{Params: params}); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
+
+// The work is compared by what is derived, not by a clock.
+func TestVerifyAbsent_DoesTheWorkOfAVerify(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap})
+	type work struct {
+		params       Params
+		salt, length int
+	}
+	var done []work
+	h.derive = func(password string, params Params, salt []byte, length int) []byte {
+		done = append(done, work{params, len(salt), length})
+		return derive(password, params, salt, length)
+	}
+	hash, err := h.Hash(t.Context(), "password123")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Verify(t.Context(), hash, "wrong"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.VerifyAbsent(t.Context(), "wrong"); err != nil {
+		t.Fatal(err)
+	}
+	if len(done) != 3 || done[1] != done[2] || done[2].params != cheap {
+		t.Errorf("work done: %+v", done)
+	}
+}
+
+func TestGate_NeverMoreThanItsSlots(t *testing.T) {
+	t.Parallel()
+	const slots = 3
+	h := hasher(t, Config{Params: cheap, Slots: slots})
+	var now, most atomic.Int64
+	full := make(chan struct{})
+	h.derive = func(string, Params, []byte, int) []byte {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		if n == slots {
+			select {
+			case <-full:
+			default:
+				close(full)
+			}
+		}
+		<-full // nobody leaves before all slots were taken once
+		return make([]byte, tagBytes)
+	}
+	var wg sync.WaitGroup
+	for range 10 * slots {
+		wg.Go(func() {
+			if err := h.VerifyAbsent(t.Context(), "x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() != slots {
+		t.Errorf("%d at once, want %d", most.Load(), slots)
+	}
+}
+
+func TestGate_WaitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap, Slots: 1})
+	taken, release := make(chan struct{}), make(chan struct{})
+	h.derive = func(string, Params, []byte, int) []byte {
+		close(taken)
+		<-release
+		return make([]byte, tagBytes)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := h.Hash(t.Context(), "x"); err != nil {
+			t.Error(err)
+		}
+	})
+	<-taken
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, wait := range map[string]func() error{
+		"hash":   func() error { _, err := h.Hash(ctx, "x"); return err },
+		"verify": func() error { _, err := h.Verify(ctx, h.absent, "x"); return err },
+		"absent": func() error { return h.VerifyAbsent(ctx, "x") },
+	} {
+		if err := wait(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v, want context.Canceled", name, err)
+		}
+	}
+	close(release)
+	wg.Wait()
+}
+
+func FuzzParsePHC(f *testing.F) {
+	for _, seed := range []string{
+		"", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzYWx0c29tZQ$dGFndGFndGFndGFndGFndGFndGFndGFndGFndGFndGE",
+		"$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$dGFndGFndGFndGFndGE", "$argon2id$v=19$m=8,t=1,p=1$$", "$2a$10$", "$argon2id$v=19$$$",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		h, err := parsePHC(text)
+		if err != nil {
+			if !errors.Is(err, ErrMalformedHash) {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		if h.String() != text {
+			t.Errorf("%q parses and is written %q", text, h.String())
+		}
+		if err := h.params.check(); err != nil || len(h.salt) > maxBytes || len(h.tag) > maxBytes {
+			t.Errorf("%q is out of bounds: %v", text, err)
+		}
+	})
+}
