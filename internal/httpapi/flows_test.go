@@ -81,7 +81,6 @@ type storyKey struct{}
 type story struct {
 	t        testing.TB
 	db       *testdb.DB
-	log      *strings.Builder
 	services []*auth.Service
 	servers  []*httptest.Server
 	current  int
