@@ -9,6 +9,7 @@ import (
 
 	"kindred/internal/auth"
 	"kindred/internal/testdb"
+	"kindred/internal/token"
 )
 
 func TestRefresh_RotatesInOneStatement(t *testing.T) {
@@ -288,6 +289,34 @@ func TestRefresh_SealIsBoundToItsFamilyAndParent(t *testing.T) {
 	if _, err := r.Refresh(t.Context(), caller, second.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
 		t.Errorf("error %v, want ErrUnavailable", err)
 	}
+}
+
+// A right seal of another token with the child's id: only the hash tells that it is not the child.
+func TestRefresh_SealOfAnotherChildIsTrouble(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana")
+	first := r.login(t, "ana")
+	second := r.refresh(t, first.RefreshToken)
+	codec, err := token.NewRefreshCodec([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, parentErr := codec.Parse(first.RefreshToken)
+	other, otherErr := codec.Parse(forge(t, second.RefreshToken, false))
+	if err := errors.Join(parentErr, otherErr); err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := codec.Seal(parent, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Exec(t, `UPDATE token_families SET successor_seal = $1`, sealed)
+	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
+		t.Errorf("error %v, want ErrUnavailable", err)
+	}
+	r.refresh(t, second.RefreshToken)
 }
 
 func TestRefresh_SecretChangesWithoutLosingASession(t *testing.T) {

@@ -266,3 +266,25 @@ func explain(t *testing.T, db *testdb.DB, r store.Rotation) planNode {
 	}
 	return plans[0].Plan
 }
+
+// now() is as old as the transaction, and with it as the wait for the family's lock.
+func TestRotateFamily_ReadsTheClockAfterTheWait(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	st := open(t, db, nil)
+	_, f, first := login(t, st)
+	inTx(t, st, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.LockFamily(ctx, f.ID); err != nil {
+			return err
+		}
+		db.Advance(t, idle/2)
+		grant, ok, err := tx.RotateFamily(ctx, rotation(f, first, newLink()))
+		if err != nil || !ok {
+			t.Errorf("rotated %v, error %v", ok, err)
+		}
+		if waited := grant.Now.Sub(f.RotatedAt); waited < idle/2 {
+			t.Errorf("rotated %v after the login by the statement's clock, want %v at least", waited, idle/2)
+		}
+		return nil
+	})
+}
