@@ -1,4 +1,18 @@
 package store
 
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
 // RotateStatement lets a test look at its plan.
 const RotateStatement = rotateStatement
+
+// Show reads a setting of one of the pool's sessions.
+func (s *Store) Show(ctx context.Context, name string) (value string, err error) {
+	err = s.withConn(ctx, func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&value)
+	})
+	return value, err
+}

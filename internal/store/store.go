@@ -72,6 +72,7 @@ func sessionSettings(request time.Duration) map[string]string {
 	return map[string]string{
 		"application_name":                    "kindred",
 		"timezone":                            "UTC",
+		"default_transaction_isolation":       "read committed",
 		"plan_cache_mode":                     "force_generic_plan",
 		"lock_timeout":                        milliseconds(min(500*time.Millisecond, request/2)),
 		"statement_timeout":                   milliseconds(request * 9 / 10),

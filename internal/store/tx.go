@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,12 +36,25 @@ func (s *Store) InTx(ctx context.Context, fn func(context.Context, *Tx) error) e
 		case !errors.Is(err, errRunAgain):
 			return err
 		}
+		pause(ctx)
 	}
 	return err
 }
 
+// pause lets the other of a deadlock take what it was waiting for: who runs again at once may be faster
+// than a process that has to be woken, and both are where they were.
+func pause(ctx context.Context) {
+	const least, spread = 20 * time.Millisecond, 30 * time.Millisecond
+	select {
+	case <-ctx.Done():
+	case <-time.After(least + rand.N(spread)):
+	}
+}
+
 func (s *Store) runOnce(ctx context.Context, conn *pgxpool.Conn, fn func(context.Context, *Tx) error) error {
-	tx, err := conn.Begin(ctx)
+	// Whatever the database's default is: with an older snapshot a later statement would not see what an
+	// earlier one waited for, and the lock order would hold nothing.
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return err
 	}
