@@ -52,15 +52,23 @@ func ParseUsername(s string) (Username, error) {
 		return refuse(fmt.Sprintf("It must have %d characters at most.", maxCodePoints))
 	}
 	for _, r := range shown {
-		if !unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) {
+		if !unicode.IsGraphic(r) || invisible(r) {
 			return refuse("It must not contain control or invisible characters.")
 		}
 	}
 	if strings.TrimSpace(shown) != shown {
 		return refuse("It must not begin or end with a space.")
 	}
-	// Folding can undo NFC, so it is made once more.
-	return Username{shown: shown, key: norm.NFC.String(cases.Fold().String(shown))}, nil
+	// Lower case first: by itself the folding turns each of the two Cherokee cases into the other. It can
+	// undo NFC, so that is made once more.
+	key := cases.Fold().String(strings.ToLower(shown))
+	return Username{shown: shown, key: norm.NFC.String(key)}, nil
+}
+
+// invisible tells of what leaves no mark, or one that looks like a space: two names that differ in it
+// only look the same. U+2800 is the Braille pattern without a dot.
+func invisible(r rune) bool {
+	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == '\u2800'
 }
 
 // Password is a password that may be hashed. It redacts itself wherever it is printed.
@@ -74,8 +82,8 @@ func ParsePassword(s string) (Password, error) {
 		return Password{}, &InvalidError{Field: "password", Reason: reason}
 	}
 	switch {
-	case !utf8.ValidString(s):
-		return refuse("It must be valid UTF-8.")
+	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+		return refuse("It must be valid UTF-8 without the NUL character.")
 	case len(s) < minBytes:
 		return refuse(fmt.Sprintf("It must have at least %d bytes.", minBytes))
 	case len(s) > maxBytes:

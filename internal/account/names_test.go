@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"kindred/internal/account"
 )
@@ -50,11 +51,32 @@ func TestParseUsername_KeyIsStable(t *testing.T) {
 	}
 }
 
+// Whatever the letter: the key of a key is itself, and the key of the other case is the same.
+func TestParseUsername_KeyOfEveryLetter(t *testing.T) {
+	t.Parallel()
+	for r := rune(1); r <= unicode.MaxRune; r++ {
+		u, err := account.ParseUsername(string(r))
+		if err != nil {
+			continue
+		}
+		again, err := account.ParseUsername(u.Key())
+		if err != nil || again.Key() != u.Key() {
+			t.Errorf("%U has the key %+q, which has the key %+q, error %v", r, u.Key(), again.Key(), err)
+		}
+		for _, cased := range []rune{unicode.ToLower(r), unicode.SimpleFold(r)} {
+			if other, err := account.ParseUsername(string(cased)); err == nil && other.Key() != u.Key() {
+				t.Errorf("%U and %U are two users: %+q and %+q", r, cased, u.Key(), other.Key())
+			}
+		}
+	}
+}
+
 func TestParseUsername_Refusals(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
 		"empty": "", "blank at the end": "ana ", "blank at the start": " ana", "NUL": "a\x00b", "line break": "a\nb",
-		"escape": "a\x1b[31m", "bad UTF-8": "a\xff", "zero width": "a\u200bb", "right-to-left override": "a\u202eb",
+		"escape": "a\x1b[31m", "bad UTF-8": "a\xff", "zero width": "a\u200bb", "grapheme joiner": "a\u034f",
+		"variation selector": "a\ufe0f", "Hangul filler": "a\u3164", "empty Braille pattern": "a\u2800", "right-to-left override": "a\u202eb",
 		"65 characters": strings.Repeat("x", 65), "257 bytes": strings.Repeat("\U0001f600", 65), "only a space": " ",
 	} {
 		_, err := account.ParseUsername(value)
