@@ -52,7 +52,7 @@ func (s *Store) Check(ctx context.Context) ([]Violation, error) {
 	err := s.withConn(ctx, func(conn *pgxpool.Conn) error {
 		options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 		return pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
-			// Custom plans: these statements join whole tables, and have no parameters.
+			// They join whole tables.
 			if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
 				return err
 			}

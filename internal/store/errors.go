@@ -50,7 +50,7 @@ func translateState(pgErr *pgconn.PgError, err error) error {
 		return ErrUsernameTaken
 	case state == "23514" && pgErr.ConstraintName == "":
 		// A CHECK has a name; a row without a partition has none.
-		return fmt.Errorf("%w: %w", errNoPartition, err)
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errNoPartition, err)
 	case state == "40001", state == "40P01":
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errRunAgain, err)
 	case state[:2] == "22", state == "42601", state == "42804", state == "42883":

@@ -52,10 +52,18 @@ type querier interface {
 // when somebody else holds the family at the moment; the caller then locks and judges. Running it
 // again after a lost answer is safe: the guard no longer matches.
 func (s *Store) RotateFamily(ctx context.Context, r Rotation) (grant Grant, ok bool, err error) {
-	err = s.withConn(ctx, func(conn *pgxpool.Conn) (err error) {
-		grant, ok, err = rotate(ctx, conn, r)
-		return err
-	})
+	once := func() error {
+		return s.withConn(ctx, func(conn *pgxpool.Conn) (err error) {
+			grant, ok, err = rotate(ctx, conn, r)
+			return err
+		})
+	}
+	err = once()
+	if errors.Is(err, errNoPartition) { // somebody dropped it: the login had one
+		if err = s.EnsurePartitions(ctx); err == nil {
+			err = once()
+		}
+	}
 	if err != nil {
 		return Grant{}, false, fmt.Errorf("rotate family: %w", err)
 	}

@@ -101,6 +101,36 @@ func TestInTx_MakesAMissingPartition(t *testing.T) {
 	wantNoViolation(t, st)
 }
 
+func TestRotateFamily_MakesAMissingPartition(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	st := open(t, db, nil)
+	_, f, first := login(t, st)
+	var leaf string
+	if err := db.Conn(t).QueryRow(t.Context(), `SELECT tableoid::regclass::text FROM refresh_tokens`).Scan(&leaf); err != nil {
+		t.Fatal(err)
+	}
+	db.Exec(t, `DROP TABLE `+leaf)
+	rotate(t, st, f, first)
+}
+
+// The statements of a request may take 90 ms here, and this one takes longer.
+func TestEnsurePartitions_TakesLongerThanAStatementMay(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	db.Exec(t, `
+		CREATE OR REPLACE FUNCTION testclock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+		    'SELECT pg_catalog.clock_timestamp() FROM pg_catalog.pg_sleep(0.2)'`)
+	st, err := store.Open(store.Config{URL: db.URL(), RequestTimeout: 100 * time.Millisecond, MaxLifetime: lifetime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	if err := st.EnsurePartitions(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEnsurePartitions_ManyReplicasAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
