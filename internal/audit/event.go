@@ -30,7 +30,7 @@ const (
 // Event is one record. The time is the database's, set when it is appended.
 type Event struct {
 	Kind      Kind
-	Actor     string // who did it: user:ID, cli, or empty where the request did it without a user
+	Actor     string // who did it: user:ID, cli, dev, kindred, or empty where the request did it without a user
 	UserID    uuid.NullUUID
 	FamilyID  uuid.NullUUID
 	ClientID  string

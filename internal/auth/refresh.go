@@ -76,8 +76,9 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 	var grant store.Grant
 	var successor token.RefreshToken
 	var refused bool
+	var why string
 	err := s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
-		grant, successor, refused = store.Grant{}, token.RefreshToken{}, true
+		grant, successor, refused, why = store.Grant{}, token.RefreshToken{}, true, "unknown_family"
 		f, err := tx.LockFamily(ctx, r.FamilyID)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
@@ -90,9 +91,11 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 			return err
 		}
 		policy := family.Policy{ReuseInterval: s.config.ReuseInterval}
-		switch verdict := policy.Judge(f, evidence.User.Enabled(), family.Presented{
+		verdict := policy.Judge(f, evidence.User.Enabled(), family.Presented{
 			TokenID: r.TokenID, Hash: r.TokenHash, ClientID: r.ClientID, Row: evidence.Row,
-		}, evidence.Clock); verdict {
+		}, evidence.Clock)
+		why = verdict.String()
+		switch verdict {
 		case family.VerdictRotate:
 			// Somebody held the family a moment ago. If its expiry passed just now, trying again tells.
 			rotated, ok, err := tx.RotateFamily(ctx, r)
@@ -118,9 +121,16 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 		return Tokens{}, err
 	}
 	if refused {
+		s.logRefusal(ctx, caller, r.FamilyID, why)
 		return Tokens{}, ErrInvalidRefreshToken
 	}
 	return s.tokens(grant, successor)
+}
+
+// logRefusal says for operators what the answer does not: clients are all told the same.
+func (s *Service) logRefusal(ctx context.Context, caller Caller, familyID uuid.UUID, verdict string) {
+	s.log.LogAttrs(ctx, slog.LevelInfo, "refresh refused", slog.String("verdict", verdict),
+		slog.String("family_id", familyID.String()), slog.String("request_id", caller.RequestID))
 }
 
 // replay hands out the child that the parent was rotated into: the same token for a client whose

@@ -39,7 +39,7 @@ var verdictNames = map[Verdict]string{
 	VerdictReplay: "replay", VerdictReuse: "reuse", VerdictTokenLost: "token_lost",
 }
 
-// String names the verdict as logs and audit events have it.
+// String names the verdict as logs have it.
 func (v Verdict) String() string {
 	if name, ok := verdictNames[v]; ok {
 		return name

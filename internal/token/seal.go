@@ -43,8 +43,8 @@ func (c *RefreshCodec) OpenSeal(parent RefreshToken, childID uuid.UUID, generati
 	return RefreshToken{}, ErrSeal
 }
 
-// sealer's key is used for one child, and once more if the guarded rotation did not come about: far
-// from the number of random nonces that one key allows.
+// sealer's key is used once for each time that the parent is presented: far from the 2^32 random nonces
+// that one key allows (NIST SP 800-38D §8.3).
 func sealer(keys codecKeys, parent RefreshToken) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, parent.secret[:], keys.seal, "kindred successor seal v1", 32)
 	if err != nil {
