@@ -35,7 +35,8 @@ lint: ## format, vet, staticcheck
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for package in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
+	  targets=$$(go test -list '^Fuzz' $$package); \
+	  for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
 	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
 	  done; done
 

@@ -46,7 +46,8 @@ func lockFile(path string) (*folderLock, error) {
 // lockFolder locks dir by a file in it that stays.
 func lockFolder(dir string) (*folderLock, error) {
 	path := dir + "/lock"
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	// The folder may belong to the PostgreSQL user, who could have put a link there.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make lock: %w", err)
 	}

@@ -19,7 +19,6 @@ import (
 type server struct {
 	host     host
 	template string
-	copies   string // what CREATE DATABASE … TEMPLATE has to say about the strategy
 	prefix   string // of the names of all our databases
 	count    atomic.Int64
 	mu       sync.Mutex // copies of one template wait for each other in PostgreSQL: let them wait here
@@ -89,14 +88,6 @@ func startServer(ctx context.Context) (*server, error) {
 func prepare(ctx context.Context, h host) (*server, error) {
 	stamp := time.Now().UTC().Format(stampLayout)
 	s := &server{host: h, prefix: namePrefix + stamp + "_" + strings.ToLower(rand.Text()[:8]) + "_"}
-	version, err := serverVersion(ctx, h.url)
-	if err != nil {
-		return nil, err
-	}
-	if version >= 150000 {
-		// The default writes the copy to the log, page by page: three times slower for a small one.
-		s.copies = "STRATEGY file_copy"
-	}
 	name, err := s.create(ctx, "")
 	if err != nil {
 		return nil, err
@@ -106,18 +97,6 @@ func prepare(ctx context.Context, h host) (*server, error) {
 		return nil, errors.Join(err, s.drop(ctx, name))
 	}
 	return s, nil
-}
-
-func serverVersion(ctx context.Context, url string) (version int, err error) {
-	conn, err := connect(ctx, url)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close(ctx)
-	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
-		return 0, fmt.Errorf("ask PostgreSQL for its version: %w", err)
-	}
-	return version, nil
 }
 
 func migrateTemplate(ctx context.Context, url string) error {
@@ -135,7 +114,8 @@ func (s *server) create(ctx context.Context, template string) (string, error) {
 	name := fmt.Sprintf("%s%d", s.prefix, s.count.Add(1))
 	sql := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize()
 	if template != "" {
-		sql += " TEMPLATE " + pgx.Identifier{template}.Sanitize() + " " + s.copies
+		// The default writes the copy to the log, page by page: three times slower for a small one.
+		sql += " TEMPLATE " + pgx.Identifier{template}.Sanitize() + " STRATEGY file_copy"
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
