@@ -82,8 +82,14 @@ func TestCheck_FindsDamage(t *testing.T) {
 
 func TestCommands_TroubleIsToldInOneLineWithoutThePassword(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"postgres://u:s3cret@127.0.0.1:1/x", "postgres://u:s3cret@127.0.0.1:port/x", ""} {
-		for _, args := range [][]string{{"migrate", "up"}, {"migrate", "status"}, {"check"}, {"user", "disable", "x"}} {
+	for _, url := range []string{
+		"postgres://u:s3cret@127.0.0.1:1/x", "postgres://u:s3cret@127.0.0.1:port/x", "", "s3cret", "host=127.0.0.1 port=x password = s3cret user=u",
+		"host=h password='s3cret x", "postgres://u:hun@s3cret@h:9x/db",
+	} {
+		for _, args := range [][]string{{"migrate", "up"}, {"migrate", "status"}, {"migrate", "down"}, {"check"}, {"user", "disable", "x"}, {"serve"}} {
+			if args[0] == "serve" && strings.Contains(url, ":1/") {
+				continue // it waits for that database
+			}
 			stdout, stderr, code := run(t, "", []string{"DATABASE_URL=" + url}, args...)
 			if code != 1 || !strings.HasPrefix(stderr, "kindred: ") || strings.Contains(stdout+stderr, "s3cret") {
 				t.Errorf("%q %v: exit code %d\n%s%s", url, args, code, stdout, stderr)

@@ -13,7 +13,7 @@ import (
 
 // openStore opens DATABASE_URL for a command that needs nothing else.
 func openStore(p process) (*store.Store, error) {
-	url, err := config.LoadDatabaseURL(config.Source{Environ: p.environ, Dir: p.dir})
+	url, err := config.LoadDatabaseURL(p.settings())
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func openStore(p process) (*store.Store, error) {
 // withDatabaseURL makes a command's body of a function that needs the address of the database.
 func withDatabaseURL(p process, do func(ctx context.Context, url string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		url, err := config.LoadDatabaseURL(config.Source{Environ: p.environ, Dir: p.dir})
+		url, err := config.LoadDatabaseURL(p.settings())
 		if err != nil {
 			return err
 		}

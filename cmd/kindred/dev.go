@@ -87,7 +87,7 @@ func dev(ctx context.Context, p process, fresh bool) (err error) {
 
 // devConfig reads the settings as serve does, with defaults for a developer's machine beneath them.
 func devConfig(p process, databaseURL string) (config.Config, error) {
-	defaults := map[string]string{"REGISTRATION": "open", "LOG_LEVEL": "info"}
+	defaults := map[string]string{"REGISTRATION": "open", "DRAIN_DELAY": "0"}
 	for _, name := range []string{"JWT_SECRET", "JWT_REFRESH_SECRET"} {
 		secret, err := devdb.Secret(p.dir, strings.ToLower(name))
 		if err != nil {
@@ -95,10 +95,12 @@ func devConfig(p process, databaseURL string) (config.Config, error) {
 		}
 		defaults[name] = secret
 	}
-	return config.Load(config.Source{
-		Environ: p.environ, Dir: p.dir, Defaults: defaults,
-		Fixed: map[string]string{"DATABASE_URL": databaseURL}, WarnWeakSecrets: true,
-	})
+	source := p.settings()
+	// Of .env the port counts and not the address: that file is serve's too, and dev has a password that
+	// everybody knows.
+	source.Fixed = map[string]string{"DATABASE_URL": databaseURL, "LISTEN_ADDR": p.variable("LISTEN_ADDR")}
+	source.Defaults, source.WarnWeakSecrets = defaults, true
+	return config.Load(source)
 }
 
 // devUsers makes the two users where they do not stand yet.

@@ -38,12 +38,23 @@ func startDev(t testing.TB, dir string, environ []string, args ...string) *devel
 	d := &developing{&serving{cmd: cmd, logs: newOutput(stderr), done: make(chan error, 1)}, newOutput(stdout), dir}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
+		for range d.done { // to its end, seen or not
+		}
+		// As root, where the PostgreSQL user cannot pass, the cluster lies elsewhere.
+		if pointer, err := os.ReadFile(filepath.Join(dir, ".kindred", "cluster")); err == nil {
+			if err := os.RemoveAll(strings.TrimSpace(string(pointer))); err != nil {
+				t.Error(err)
+			}
+		}
 		if t.Failed() {
 			t.Logf("dev said:\n%s%s", d.logs, d.banner)
 		}
 	})
+	go func() {
+		defer close(d.done)
+		d.done <- cmd.Wait()
+	}()
 	d.url = "http://127.0.0.1:" + d.banner.await(t, `serving on http://localhost:(\d+) `)
-	go func() { d.done <- cmd.Wait() }()
 	return d
 }
 
@@ -100,7 +111,7 @@ func TestDev_TakesTheTutorialsSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	dotenv := "PORT=3000\nJWT_SECRET=your_jwt_secret          # change me\nJWT_EXPIRATION=900                 # 15 minutes\n" +
-		"JWT_REFRESH_SECRET=your_jwt_refresh_secret\nJWT_REFRESH_EXPIRATION=86400        # 1 day\nDATABASE_URL=postgres://127.0.0.1:1/production\n"
+		"JWT_REFRESH_SECRET=your_jwt_refresh_secret\nJWT_REFRESH_EXPIRATION=86400        # 1 day\nDATABASE_URL=postgres://127.0.0.1:1/production\nLISTEN_ADDR=0.0.0.0:1\n"
 	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(dotenv), 0o600); err != nil {
 		t.Fatal(err)
 	}

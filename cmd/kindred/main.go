@@ -14,6 +14,9 @@ import (
 	"github.com/spf13/cobra"
 	// Roots to verify PostgreSQL's certificate with where the system has none, as in an image from scratch.
 	_ "golang.org/x/crypto/x509roots/fallback"
+
+	"kindred/internal/config"
+	"kindred/internal/store"
 )
 
 // version is set by the linker.
@@ -26,6 +29,11 @@ type process struct {
 	stderr  io.Writer
 	environ []string
 	dir     string // the working directory
+}
+
+// settings is where a command's settings come from.
+func (p process) settings() config.Source {
+	return config.Source{Environ: p.environ, Dir: p.dir, ParseDatabaseURL: store.ParseURL}
 }
 
 func main() {

@@ -134,7 +134,7 @@ type serving struct {
 func serveEnvironment(db string, more ...string) []string {
 	return append([]string{
 		"DATABASE_URL=" + db, "JWT_SECRET=" + jwtSecret, "JWT_REFRESH_SECRET=" + refreshSecret,
-		"LISTEN_ADDR=127.0.0.1:0", "PUBLIC_URL=http://id.example",
+		"LISTEN_ADDR=127.0.0.1:0", "PUBLIC_URL=http://id.example", "DRAIN_DELAY=0",
 	}, more...)
 }
 

@@ -28,7 +28,7 @@ func newServe(p process) *cobra.Command {
 		Long:  "Serves until SIGTERM or SIGINT. It never migrates: run `kindred migrate up` before.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(config.Source{Environ: p.environ, Dir: p.dir})
+			cfg, err := config.Load(p.settings())
 			if err != nil {
 				return err
 			}
@@ -59,6 +59,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 
 // server is one replica: what main and the end-to-end tests both start.
 type server struct {
+	drain   time.Duration
 	store   *store.Store
 	service *auth.Service
 	api     *httpapi.API
@@ -93,14 +94,16 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 		RequestTimeout: cfg.RequestTimeout, Log: log,
 	}, service)
 	return &server{
-		store: st, service: service, api: api, log: log,
+		drain: cfg.DrainDelay, store: st, service: service, api: api, log: log,
 		http: &http.Server{
 			Handler:           api,
 			ReadHeaderTimeout: cfg.RequestTimeout,
 			ReadTimeout:       2 * cfg.RequestTimeout,
 			WriteTimeout:      3 * cfg.RequestTimeout,
 			IdleTimeout:       2 * time.Minute,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			// OPTIONS * goes the way of all requests, headers and all.
+			DisableGeneralOptionsHandler: true,
+			ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}, nil
 }
@@ -134,8 +137,8 @@ func newSecrets(cfg config.Config) (auth.Secrets, error) {
 	return auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier}, nil
 }
 
-// run serves until ctx ends, then leaves in this order: not ready, no new connections, requests in
-// flight to their end, connections to the database.
+// run serves until ctx ends, then leaves in this order: not ready, and after a while in which balancers
+// notice no new connections, requests in flight to their end, connections to the database.
 func (s *server) run(ctx context.Context, listener net.Listener) error {
 	const drainLimit = 25 * time.Second // supervisors kill after 30
 	partitions := make(chan struct{})
@@ -157,6 +160,11 @@ func (s *server) run(ctx context.Context, listener net.Listener) error {
 	s.api.Drain()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 	defer cancel()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-time.After(s.drain):
+	}
 	if err := s.http.Shutdown(ending); err != nil {
 		s.log.Warn("requests were cut off", "error", err)
 		_ = s.http.Close()

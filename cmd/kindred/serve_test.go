@@ -80,6 +80,9 @@ func TestServe_ReuseEndsTheFamilyOnBothProcesses(t *testing.T) {
 	if !strings.Contains(a.logs.String(), `"event":"reuse_detected"`) {
 		t.Error("the reuse is not in the log")
 	}
+	if !strings.Contains(b.logs.String(), `"msg":"refresh refused","verdict":"revoked"`) {
+		t.Error("why the newest token was refused is not in the log")
+	}
 }
 
 // A client that goes on refreshing while PostgreSQL is stopped hard and started again: it sees 200
@@ -137,7 +140,7 @@ func TestServe_LeavesInGoodOrder(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	addUser(t, db.URL(), "user1")
-	s := startServing(t, serveEnvironment(db.URL()))
+	s := startServing(t, serveEnvironment(db.URL(), "DRAIN_DELAY=2s"))
 	wantStatus(t, s.get(t, "/readyz", ""), http.StatusOK)
 
 	// A login that waits for its user's row is in flight when SIGTERM arrives.
@@ -159,6 +162,8 @@ func TestServe_LeavesInGoodOrder(t *testing.T) {
 	awaitBlocked(t, db)
 	s.terminate(t)
 	s.logs.await(t, `(draining)`)
+	wantStatus(t, s.get(t, "/readyz", ""), http.StatusServiceUnavailable) // while the listener is open
+	wantStatus(t, s.get(t, "/livez", ""), http.StatusOK)
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -202,18 +207,18 @@ func TestServe_NotReadyUntilTheSchemaIsThere(t *testing.T) {
 func TestServe_RefusesBadSettingsAllAtOnce(t *testing.T) {
 	t.Parallel()
 	_, stderr, code := run(t, "", []string{
-		"DATABASE_URL=postgres://127.0.0.1/x", "JWT_SECRET=your_jwt_secret", "JWT_REFRESH_SECRET=tooShortToBeGood", "JWT_EXPIRATION=-5",
+		"DATABASE_URL=postgres://u:s3cret@h:9x/db", "JWT_SECRET=your_jwt_secret", "JWT_REFRESH_SECRET=tooShortToBeGood", "JWT_EXPIRATION=-5",
 		"FAMILY_MAX_LIFETIME=9999999999999h", "REFRESH_REUSE_INTERVAL=soon", "REGISTRATION=perhaps", "PORT=99999",
 	}, "serve")
 	if code == 0 {
 		t.Error("exit code 0")
 	}
-	for _, name := range []string{"JWT_SECRET", "JWT_REFRESH_SECRET", "JWT_EXPIRATION", "FAMILY_MAX_LIFETIME", "REFRESH_REUSE_INTERVAL", "REGISTRATION", "PORT"} {
+	for _, name := range []string{"DATABASE_URL", "JWT_SECRET", "JWT_REFRESH_SECRET", "JWT_EXPIRATION", "FAMILY_MAX_LIFETIME", "REFRESH_REUSE_INTERVAL", "REGISTRATION", "PORT"} {
 		if !strings.Contains(stderr, name) {
 			t.Errorf("%s is not named in\n%s", name, stderr)
 		}
 	}
-	for _, value := range []string{"your_jwt_secret", "tooShortToBeGood", "perhaps", "99999"} {
+	for _, value := range []string{"your_jwt_secret", "tooShortToBeGood", "perhaps", "99999", "s3cret"} {
 		if strings.Contains(stderr, value) {
 			t.Errorf("the value %s is in\n%s", value, stderr)
 		}

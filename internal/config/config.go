@@ -26,6 +26,7 @@ type Config struct {
 	RefreshReuseInterval     time.Duration
 
 	RequestTimeout     time.Duration
+	DrainDelay         time.Duration // between "not ready" and the end of the listener
 	RegistrationOpen   bool
 	TrustedProxies     []netip.Prefix
 	CORSAllowedOrigins []string
@@ -60,6 +61,7 @@ func Settings() []Setting {
 		{Name: familyMaxLifetime, Default: "720h", Description: "lifetime of a session whatever happens; 400 days at most"},
 		{Name: refreshReuseInterval, Default: "10s", Description: "how long a used refresh token gives the same successor once more; 0 to 60s"},
 		{Name: requestTimeout, Default: "5s", Description: "deadline of a request; 100 ms to 20s, written as a duration with its unit or in seconds"},
+		{Name: drainDelay, Default: "5s", Description: "how long `/readyz` says 503 after SIGTERM before the listener closes, for balancers to notice; 0 to 20s"},
 		{Name: registration, Default: "closed", Description: "`open` lets people register; `dev` opens it"},
 		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, whose X-Forwarded-For is believed"},
 		{Name: corsAllowedOrigins, Description: "origins, separated by commas, whose pages may call with credentials"},
@@ -85,6 +87,7 @@ const (
 	familyMaxLifetime        = "FAMILY_MAX_LIFETIME"
 	refreshReuseInterval     = "REFRESH_REUSE_INTERVAL"
 	requestTimeout           = "REQUEST_TIMEOUT"
+	drainDelay               = "DRAIN_DELAY"
 	registration             = "REGISTRATION"
 	trustedProxies           = "TRUSTED_PROXIES"
 	corsAllowedOrigins       = "CORS_ALLOWED_ORIGINS"
@@ -109,7 +112,7 @@ func Load(source Source) (Config, error) {
 	r := newReader(source)
 	portNumber := r.integer(port, 3000, 1, 65535)
 	c := Config{
-		DatabaseURL:              r.secret(databaseURL),
+		DatabaseURL:              r.databaseAddress(databaseURL),
 		DatabaseMaxConns:         int32(r.integer(databaseMaxConns, 16, 1, 10000)),
 		ListenAddr:               r.listenAddress(portNumber),
 		PublicURL:                r.origin(publicURL, portNumber),
@@ -121,6 +124,7 @@ func Load(source Source) (Config, error) {
 		FamilyMaxLifetime:        r.duration(familyMaxLifetime, 720*time.Hour, time.Second, maxFamilyLifetime),
 		RefreshReuseInterval:     r.duration(refreshReuseInterval, 10*time.Second, 0, maxReuseInterval),
 		RequestTimeout:           r.duration(requestTimeout, 5*time.Second, 100*time.Millisecond, 20*time.Second),
+		DrainDelay:               r.duration(drainDelay, 5*time.Second, 0, 20*time.Second),
 		RegistrationOpen:         r.choice(registration, "closed", "open", "closed") == "open",
 		TrustedProxies:           r.prefixes(trustedProxies),
 		CORSAllowedOrigins:       r.origins(corsAllowedOrigins),
@@ -142,7 +146,7 @@ func Load(source Source) (Config, error) {
 // LoadDatabaseURL reads what the commands need that touch only the database.
 func LoadDatabaseURL(source Source) (Secret, error) {
 	r := newReader(source)
-	url := r.secret(databaseURL)
+	url := r.databaseAddress(databaseURL)
 	return url, r.err()
 }
 

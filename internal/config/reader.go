@@ -18,15 +18,21 @@ import (
 	"github.com/hashicorp/go-envparse"
 )
 
+// Parse tells whether a value can be used at all; what it answers is never shown, since it may quote the
+// value.
+type Parse func(value string) error
+
 // Source says where settings come from. What comes first wins: Fixed, Environ, the .env file in Dir,
 // Defaults. An empty variable is an unset one.
 type Source struct {
 	Environ  []string          // NAME=value, as os.Environ has it
 	Dir      string            // where .env may lie; it need not
 	Defaults map[string]string // instead of those of the table
-	Fixed    map[string]string // whatever the environment says
+	Fixed    map[string]string // whatever the environment says; empty: not set
 
 	WarnWeakSecrets bool // weak secrets become warnings, as with ALLOW_WEAK_SECRETS=true
+
+	ParseDatabaseURL Parse // by the driver, which this package does not know
 }
 
 // Problems is all that is wrong, a line each, by name and never by value.
@@ -40,13 +46,14 @@ func (p Problems) Error() string {
 }
 
 type reader struct {
+	source   Source
 	values   map[string]string
 	problems []struct{ name, text string }
 	bad      map[string]bool // names that have a problem
 }
 
 func newReader(source Source) *reader {
-	r := &reader{values: map[string]string{}, bad: map[string]bool{}}
+	r := &reader{source: source, values: map[string]string{}, bad: map[string]bool{}}
 	for name, value := range source.Defaults {
 		r.values[name] = value
 	}
@@ -59,8 +66,11 @@ func newReader(source Source) *reader {
 	}
 	r.overlay(environ)
 	r.overlay(source.Fixed)
-	for name := range source.Fixed {
+	for name, value := range source.Fixed {
 		delete(r.values, name+fileSuffix)
+		if value == "" {
+			delete(r.values, name)
+		}
 	}
 	return r
 }
@@ -152,6 +162,15 @@ func (r *reader) secret(name string) Secret {
 		r.problem(name, "is not set")
 	}
 	return Secret{value}
+}
+
+// databaseAddress reads a required address of a database.
+func (r *reader) databaseAddress(name string) Secret {
+	address := r.secret(name)
+	if !address.empty() && r.source.ParseDatabaseURL != nil && r.source.ParseDatabaseURL(address.text) != nil {
+		r.problem(name, "is no address of a PostgreSQL: write postgres://user:password@host:5432/database, special characters percent-encoded")
+	}
+	return address
 }
 
 func (r *reader) optionalSecret(name string) string {
@@ -276,11 +295,22 @@ func (r *reader) origins(name string) (list []string) {
 	return list
 }
 
-// isOrigin accepts what a browser writes into the Origin header (RFC 6454 §6.2), and nothing else.
+// isOrigin accepts what a browser writes into the Origin header (RFC 6454 §6.2), and nothing else: no
+// default port, for one.
 func isOrigin(value string) bool {
 	u, err := url.Parse(value)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
-		value == u.Scheme+"://"+u.Host && value == strings.ToLower(value) && !strings.ContainsAny(u.Host, "*, ") && u.User == nil
+		value == u.Scheme+"://"+u.Host && value == strings.ToLower(value) && !strings.ContainsAny(u.Host, "*, ") && u.User == nil &&
+		isOriginPort(u)
+}
+
+func isOriginPort(u *url.URL) bool {
+	port := u.Port()
+	if port == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n != 0 && port == strconv.FormatUint(n, 10) && port != map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
 func (r *reader) prefixes(name string) (list []netip.Prefix) {

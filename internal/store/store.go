@@ -33,8 +33,14 @@ type Store struct {
 	maxLifetime time.Duration
 }
 
+// ParseURL tells whether Open could use an address. The error may quote it.
+func ParseURL(url string) error {
+	_, err := pgxpool.ParseConfig(url)
+	return err
+}
+
 // Open prepares a pool. It does not wait for the database: a replica may start before PostgreSQL and
-// serve once that is there. The error tells of a URL that cannot be parsed; it never holds a password.
+// serve once that is there. The error tells of a URL that cannot be parsed and may quote it: see ParseURL.
 func Open(config Config) (*Store, error) {
 	pc, err := pgxpool.ParseConfig(config.URL)
 	if err != nil {
