@@ -15,10 +15,15 @@ import (
 type ThrowawayOptions struct {
 	// Settings are further lines of configuration, each name=value.
 	Settings []string
+	// Durable leaves PostgreSQL as it comes, fsync and all, with its data on a disk: to be measured.
+	Durable bool
+	// Install is told when PostgreSQL is installed because there is none. Where it is nil nothing is.
+	Install func(string)
 }
 
-// Throwaway is a PostgreSQL on local binaries that forgets everything when it is stopped. It trades
-// durability for speed and asks nobody on this machine for a password: it is for tests.
+// Throwaway is a PostgreSQL on local binaries that forgets everything when it is stopped. Unless it is
+// to be durable it trades that for speed. It asks nobody on this machine for a password: it is for
+// tests and measurements.
 type Throwaway struct {
 	cluster *cluster
 	lock    *folderLock
@@ -40,11 +45,17 @@ func ThrowawaySettings() []string {
 	}
 }
 
-// StartThrowaway makes a cluster in memory, where there is room, and starts it. It ends with the
-// calling process. What dead processes left behind is removed on the way. ErrNoBinaries is in the
-// error when this machine has no PostgreSQL of its own.
+// StartThrowaway makes a cluster and starts it: in memory where there is room, a durable one on disk.
+// It ends with the calling process. What dead processes left behind is removed on the way.
+// ErrNoBinaries is in the error when this machine has no PostgreSQL of its own.
 func StartThrowaway(ctx context.Context, options ThrowawayOptions) (*Throwaway, error) {
 	bin, err := findBinaries(ctx, 0)
+	if errors.Is(err, ErrNoBinaries) && options.Install != nil {
+		if installErr := Install(ctx, options.Install); installErr != nil {
+			return nil, errors.Join(err, installErr)
+		}
+		bin, err = findBinaries(ctx, 0)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,14 +63,17 @@ func StartThrowaway(ctx context.Context, options ThrowawayOptions) (*Throwaway, 
 	if err != nil {
 		return nil, err
 	}
-	base := throwawayBase()
+	base, settings := throwawayBase(), ThrowawaySettings()
+	if options.Durable {
+		base, settings = durableBase, nil
+	}
 	sweepThrowaways(ctx, base)
 	home, lock, err := makeThrowawayHome(base, cred)
 	if err != nil {
 		return nil, err
 	}
 	t := &Throwaway{lock: lock, cluster: &cluster{
-		bin: bin, cred: cred, home: home, settings: append(ThrowawaySettings(), options.Settings...),
+		bin: bin, cred: cred, home: home, settings: append(settings, options.Settings...),
 	}}
 	if err := t.cluster.initialise(ctx, "--auth", "trust", "--no-sync"); err != nil {
 		return nil, errors.Join(err, t.remove())
@@ -93,6 +107,9 @@ func (t *Throwaway) remove() error {
 const (
 	throwawayPrefix = "kindred-throwaway-"
 	lockSuffix      = ".lock"
+
+	// durableBase outlives a boot by convention (FHS 3.0 §5.15), so that no system keeps it in memory.
+	durableBase = "/var/tmp"
 )
 
 // throwawayBase is the memory disk where there is enough of it, else the folder for temporary files.

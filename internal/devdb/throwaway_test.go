@@ -46,6 +46,27 @@ func TestThrowaway_ResumesWithAllThatWasCommitted(t *testing.T) {
 	}
 }
 
+func TestStartThrowaway_DurableIsPostgreSQLAsItComes(t *testing.T) {
+	t.Parallel()
+	server, err := StartThrowaway(t.Context(), ThrowawayOptions{Durable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	const changed = `SELECT count(*) FROM pg_settings WHERE setting <> boot_val AND name IN
+		('fsync', 'full_page_writes', 'synchronous_commit', 'wal_level', 'max_wal_size', 'checkpoint_timeout', 'autovacuum')`
+	if got := query[int](t, server.URL(), changed); got != 0 {
+		t.Errorf("%d settings differ from PostgreSQL's own", got)
+	}
+	if base := filepath.Dir(server.cluster.home); base == "/dev/shm" {
+		t.Error("its data is in memory")
+	}
+}
+
 func TestStartThrowaway_TellsItsServerFromAnotherOnItsPort(t *testing.T) {
 	t.Parallel()
 	server, err := StartThrowaway(t.Context(), ThrowawayOptions{})

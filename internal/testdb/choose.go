@@ -73,13 +73,7 @@ func hostFrom(ctx context.Context, from string) (host, error) {
 }
 
 func startPrograms(ctx context.Context) (host, error) {
-	s, err := devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{})
-	if errors.Is(err, devdb.ErrNoBinaries) {
-		if installErr := devdb.Install(ctx, say); installErr != nil {
-			return host{}, errors.Join(err, installErr)
-		}
-		s, err = devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{})
-	}
+	s, err := devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{Install: say})
 	if err != nil {
 		return host{}, err
 	}
