@@ -11,7 +11,7 @@ COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOC
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race lint fuzz image up down clean
+.PHONY: help run build test race bench lint fuzz image up down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -27,6 +27,10 @@ test: ## all tests, on a real PostgreSQL
 
 race: ## all tests but the mutations under the race detector
 	go test -race -skip "^TestMutations" $(TESTFLAGS) ./...
+
+bench: build ## the speed, beside what it is made of: a table and bench.json
+	go build -trimpath -o bin/kindred-bench ./cmd/kindred-bench
+	@exec bin/kindred-bench $(BENCHFLAGS)
 
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
