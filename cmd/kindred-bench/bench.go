@@ -96,7 +96,7 @@ func (b *bench) startKindred(ctx context.Context, program, databaseURL, refreshS
 	if program, err = filepath.Abs(program); err != nil {
 		return err
 	}
-	settings := []string{"LISTEN_ADDR=127.0.0.1:0", "JWT_SECRET=" + rand.Text() + rand.Text(), "JWT_REFRESH_SECRET=" + refreshSecret}
+	settings := []string{"LISTEN_ADDR=127.0.0.1:0", "DRAIN_DELAY=0", "JWT_SECRET=" + rand.Text() + rand.Text(), "JWT_REFRESH_SECRET=" + refreshSecret}
 	b.kindred, err = b.startServer(ctx, "kindred", append(settings, "DATABASE_URL="+databaseURL), program, "serve")
 	if err != nil {
 		return err
