@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"kindred/internal/family"
@@ -101,45 +103,61 @@ func TestSchema_RefusesWhatBreaksAChain(t *testing.T) {
 	}
 }
 
+// The login has looked at its user and started its family, but not committed. Whoever ends all the
+// user's families must wait for it: a statement that does not, ends only what it can see.
 func TestRevokeFamilies_WaitsForALoginThatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	st := open(t, testdb.New(t), nil)
+	db := testdb.New(t)
+	st := open(t, db, nil)
 	user := newUser(t, st)
-	shared, done := make(chan struct{}), make(chan struct{})
-	var started family.Family
-	go func() {
-		defer close(done)
-		err := st.InTx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-			if _, err := tx.ShareUser(ctx, user.ID); err != nil {
-				return err
-			}
-			now, err := tx.Now(ctx)
-			if err != nil {
-				return err
-			}
-			select {
-			case <-shared:
-			default:
-				close(shared)
-			}
-			started = familyAt(now, user.ID, newLink())
-			return tx.StartFamily(ctx, started)
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	}()
-	<-shared
+	watch := db.Conn(t)
+	ended := make(chan []uuid.UUID, 1)
 	inTx(t, st, func(ctx context.Context, tx *store.Tx) error {
-		if _, err := tx.DisableUser(ctx, user.ID); err != nil {
+		if _, err := tx.ShareUser(ctx, user.ID); err != nil {
 			return err
 		}
-		ended, err := tx.RevokeFamilies(ctx, user.ID, [16]byte{}, family.ReasonUserDisabled, "test")
-		if err == nil && len(ended) != 1 {
-			t.Errorf("%d families ended, want that of the login under way", len(ended))
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
 		}
+		if err := tx.StartFamily(ctx, familyAt(now, user.ID, newLink())); err != nil {
+			return err
+		}
+		go func() { ended <- disable(t, st, user.ID) }()
+		awaitBlockedOrDone(t, watch, ended)
+		return nil
+	})
+	if ids := <-ended; len(ids) != 1 {
+		t.Errorf("%d families ended, want that of the login under way", len(ids))
+	}
+	wantNoViolation(t, st)
+}
+
+// disable does what the use case does, in its order.
+func disable(t testing.TB, st *store.Store, userID uuid.UUID) (ended []uuid.UUID) {
+	err := st.InTx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.DisableUser(ctx, userID); err != nil {
+			return err
+		}
+		var err error
+		ended, err = tx.RevokeFamilies(ctx, userID, uuid.Nil, family.ReasonUserDisabled, "test")
 		return err
 	})
-	<-done
-	wantNoViolation(t, st)
+	if err != nil {
+		t.Error(err)
+	}
+	return ended
+}
+
+// awaitBlockedOrDone returns once a session of the database waits for a lock, or the channel has
+// something to tell without.
+func awaitBlockedOrDone[T any](t testing.TB, watch *pgx.Conn, done chan T) {
+	t.Helper()
+	for blocked := false; !blocked && len(done) == 0; {
+		err := watch.QueryRow(t.Context(), `
+			SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0)`).Scan(&blocked)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
