@@ -57,7 +57,9 @@ func TestTrouble_NeverCostsASession(t *testing.T) {
 				troubled = newReplica(t, db)
 			}
 			for range 2 {
-				if _, err := troubled.Refresh(t.Context(), caller, tokens.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
+				request, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if _, err := troubled.Refresh(request, caller, tokens.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
 					t.Errorf("refresh: error %v, want ErrUnavailable", err)
 				}
 			}
@@ -122,13 +124,15 @@ func TestTrouble_PoolExhausted(t *testing.T) {
 func TestTrouble_IntervalStartsAnewWithTheRecovery(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
+		limit    time.Duration // of the troubled request
 		trouble  func(t *testing.T, db *testdb.DB, cancel func())
 		replayed bool
 	}{
-		"the server ended the connection": {func(t *testing.T, db *testdb.DB, _ func()) {
+		"the server ended the connection": {time.Minute, func(t *testing.T, db *testdb.DB, _ func()) {
 			db.Exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`)
 		}, true},
-		"the client hung up": {func(_ *testing.T, _ *testdb.DB, cancel func()) { cancel() }, false},
+		"the client hung up":             {time.Minute, func(_ *testing.T, _ *testdb.DB, cancel func()) { cancel() }, false},
+		"the wait outlasted the request": {time.Second, func(*testing.T, *testdb.DB, func()) {}, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +151,7 @@ func TestTrouble_IntervalStartsAnewWithTheRecovery(t *testing.T) {
 			if _, err := holder.Exec(t.Context(), `SELECT FROM token_families FOR UPDATE`); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), c.limit)
 			defer cancel()
 			whileBlocked(t, db, func() {
 				if _, err := r.Refresh(ctx, caller, second.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
@@ -162,7 +166,7 @@ func TestTrouble_IntervalStartsAnewWithTheRecovery(t *testing.T) {
 				t.Errorf("after the recovery: error %v, want the same child", err)
 			}
 			if !c.replayed && !errors.Is(err, auth.ErrInvalidRefreshToken) {
-				t.Errorf("after a client hung up: error %v, want ErrInvalidRefreshToken", err)
+				t.Errorf("after no trouble of the database's: error %v, want ErrInvalidRefreshToken", err)
 			}
 		})
 	}

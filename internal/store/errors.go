@@ -51,7 +51,7 @@ func translateState(pgErr *pgconn.PgError, err error) error {
 	case state == "23514" && pgErr.ConstraintName == "":
 		// A CHECK has a name; a row without a partition has none.
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errNoPartition, err)
-	case state == "40001", state == "40P01":
+	case state == "40001", state == "40P01", state == "55P03":
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errRunAgain, err)
 	case state[:2] == "22", state == "42601", state == "42804", state == "42883":
 		return err // our own mistake in a statement or its values

@@ -20,11 +20,13 @@ type Tx struct {
 // InTx runs fn in a transaction: an error rolls back, nil commits. A refusal that must be kept, such
 // as the revocation of a reused family, is therefore a value and not an error.
 //
-// fn may run twice, after a deadlock or when a partition was missing (it is then made), so it
-// touches nothing outside but what it assigns afresh. When COMMIT's answer is lost the error is
+// fn may run several times, after a deadlock, a lock time-out or when a partition was missing (it is
+// then made), so it touches nothing outside but what it assigns afresh. When COMMIT's answer is lost the error is
 // ErrUnavailable and the transaction may stand all the same.
 func (s *Store) InTx(ctx context.Context, fn func(context.Context, *Tx) error) error {
-	const attempts = 3
+	// A wait for a lock that took too long gives its connection back and begins anew, until the request's
+	// own time is up: a queue behind one slow commit is no reason to send sixty clients away.
+	const attempts = 10
 	var err error
 	for range attempts {
 		err = s.withConn(ctx, func(conn *pgxpool.Conn) error { return s.runOnce(ctx, conn, fn) })

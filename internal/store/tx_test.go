@@ -87,6 +87,34 @@ func TestInTx_RunsAgainAfterADeadlock(t *testing.T) {
 	}
 }
 
+// Others may hold a row for a moment longer than the lock time-out: that alone is no 503.
+func TestInTx_RunsAgainAfterALockTimeout(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	st := open(t, db, nil)
+	_, f, _ := login(t, st)
+	holder, err := db.Conn(t).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), `SELECT FROM token_families FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	inTx(t, st, func(ctx context.Context, tx *store.Tx) error {
+		if runs++; runs == 2 {
+			if err := holder.Rollback(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		_, err := tx.LockFamily(ctx, f.ID)
+		return err
+	})
+	if runs != 2 {
+		t.Errorf("ran %d times, want once more than the lock time-out", runs)
+	}
+}
+
 func TestInTx_MakesAMissingPartition(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
