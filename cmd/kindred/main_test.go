@@ -25,6 +25,9 @@ import (
 // binary is built once, by TestMain: these tests run what users run.
 var binary string
 
+// client keeps as many connections as race at once; the default client keeps two and opens the others anew.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
@@ -192,7 +195,7 @@ func (s *serving) do(ctx context.Context, method, path, body, bearer string) (an
 	if bearer != "" {
 		request.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return answer{}, err
 	}

@@ -4,52 +4,13 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"kindred/internal/testdb"
 )
-
-func TestServe_SixtyRefreshesOverTwoProcessesGetOneChild(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	addUser(t, db.URL(), "user1")
-	replicas := []*serving{startServing(t, serveEnvironment(db.URL())), startServing(t, serveEnvironment(db.URL()))}
-	for range 5 {
-		const clients = 60
-		first := replicas[0].login(t, "user1").field(t, "refreshToken")
-		answers := make([]answer, clients)
-		var ready, done sync.WaitGroup
-		ready.Add(clients)
-		for i := range clients {
-			done.Go(func() {
-				ready.Done()
-				ready.Wait()
-				var err error
-				if answers[i], err = replicas[i%2].post(t.Context(), "/token", refreshBody(first)); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		done.Wait()
-		child := answers[0].field(t, "refreshToken")
-		for i, a := range answers {
-			if a.status != http.StatusOK || a.field(t, "refreshToken") != child {
-				t.Errorf("client %d: %d %s", i, a.status, a.body)
-			}
-		}
-		var tokens int
-		err := db.Conn(t).QueryRow(t.Context(), `
-			SELECT count(*) FROM refresh_tokens WHERE family_id = (SELECT id FROM token_families ORDER BY id DESC LIMIT 1)`).Scan(&tokens)
-		if err != nil || tokens != 2 {
-			t.Errorf("%d tokens in the family, error %v, want parent and one child", tokens, err)
-		}
-	}
-	if stdout, stderr, code := run(t, "", []string{"DATABASE_URL=" + db.URL()}, "check"); code != 0 {
-		t.Errorf("check: %d %s%s", code, stdout, stderr)
-	}
-}
 
 // The whole story over two processes: what one is told, the other knows at once.
 func TestServe_ReuseEndsTheFamilyOnBothProcesses(t *testing.T) {
@@ -159,7 +120,7 @@ func TestServe_LeavesInGoodOrder(t *testing.T) {
 		}
 		inFlight <- a
 	}()
-	awaitBlocked(t, db)
+	awaitBlocked(t, db.Conn(t), 1)
 	s.terminate(t)
 	s.logs.await(t, `(draining)`)
 	wantStatus(t, s.get(t, "/readyz", ""), http.StatusServiceUnavailable) // while the listener is open
@@ -171,19 +132,18 @@ func TestServe_LeavesInGoodOrder(t *testing.T) {
 	s.stopped(t)
 }
 
-// awaitBlocked returns once a session of the database waits for a lock.
-func awaitBlocked(t testing.TB, db *testdb.DB) {
+// awaitBlocked returns once so many sessions of the database wait for a lock.
+func awaitBlocked(t testing.TB, watch *pgx.Conn, sessions int) {
 	t.Helper()
-	conn := db.Conn(t)
 	deadline := time.Now().Add(10 * time.Second)
-	for blocked := false; !blocked; {
-		err := conn.QueryRow(t.Context(), `
-			SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0)`).Scan(&blocked)
+	for blocked := 0; blocked < sessions; {
+		err := watch.QueryRow(t.Context(), `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`).Scan(&blocked)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("nothing waits for a lock")
+			t.Fatalf("%d sessions wait for a lock, want %d", blocked, sessions)
 		}
 	}
 }
