@@ -21,8 +21,8 @@ type Tx struct {
 // as the revocation of a reused family, is therefore a value and not an error.
 //
 // fn may run several times, after a deadlock, a lock time-out or when a partition was missing (it is
-// then made), so it touches nothing outside but what it assigns afresh. When COMMIT's answer is lost the error is
-// ErrUnavailable and the transaction may stand all the same.
+// then made), so it touches nothing outside but what it assigns afresh. When COMMIT's answer is lost the
+// error is ErrUnavailable and the transaction may stand all the same.
 func (s *Store) InTx(ctx context.Context, fn func(context.Context, *Tx) error) error {
 	// A wait for a lock that took too long gives its connection back and begins anew, until the request's
 	// own time is up: a queue behind one slow commit is no reason to send sixty clients away.
