@@ -151,3 +151,41 @@ func TestDedicated_StopsAndStartsWithoutForgetting(t *testing.T) {
 		t.Error("the movable clock did not survive")
 	}
 }
+
+func TestProxy_BreaksBeforeTheServerKnowsOrWhenItHasCommitted(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	db.Exec(t, "CREATE TABLE written (n int)")
+	proxy := testdb.NewProxy(t, db)
+	write := func(f testdb.Fault) error {
+		t.Helper()
+		conn, err := pgx.Connect(t.Context(), proxy.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		struck := proxy.Set(f)
+		_, err = conn.Exec(t.Context(), "INSERT INTO written VALUES ($1)", 1)
+		if text := struck(); text != "INSERT INTO written VALUES ($1)" {
+			t.Errorf("the fault happened to %q", text)
+		}
+		return err
+	}
+	for _, c := range []struct {
+		fault testdb.Fault
+		fails bool
+		rows  int // in all
+	}{
+		{testdb.Fault{Cut: true}, true, 0},
+		{testdb.Fault{Cut: true, Answered: true}, true, 1},
+		{testdb.Fault{Do: proxy.Terminate}, true, 1},
+		{testdb.Fault{Do: proxy.Terminate, Answered: true}, false, 2},
+	} {
+		if err := write(c.fault); (err != nil) != c.fails {
+			t.Errorf("%+v: error %v", c.fault, err)
+		}
+		if rows := query[int](t, db.Conn(t), "SELECT count(*) FROM written"); rows != c.rows {
+			t.Errorf("%+v: %d rows, want %d", c.fault, rows, c.rows)
+		}
+	}
+}
