@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,21 +15,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"kindred/internal/auth"
-	"kindred/internal/httpapi"
-	"kindred/internal/password"
-	"kindred/internal/store"
 	"kindred/internal/testdb"
-	"kindred/internal/token"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
-
-const (
-	publicURL     = "https://id.example"
-	listedOrigin  = "https://app.example"
-	refreshSecret = "refresh secret of the stories, long enough"
-	accessSecret  = "access secret of the stories, long enough!"
-)
 
 // TestFlows tells the HTTP stories of testdata/flows. Each has a database of its own, two replicas on
 // it, and the commands below.
@@ -118,42 +106,11 @@ func newStory(t testing.TB) *story {
 func (s *story) start(registration bool) {
 	s.services, s.servers = nil, nil
 	for range 2 {
-		service, api := newAPI(s.t, s.db, registration, slog.New(slog.DiscardHandler))
+		service, api := newAPI(s.t, s.db, replicaConfig{url: s.db.URL(), timeout: 5 * time.Second, registration: registration})
 		server := httptest.NewServer(api)
 		s.t.Cleanup(server.Close)
 		s.services, s.servers = append(s.services, service), append(s.servers, server)
 	}
-}
-
-func newAPI(t testing.TB, db *testdb.DB, registration bool, log *slog.Logger) (*auth.Service, *httpapi.API) {
-	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	st, err := store.Open(store.Config{URL: db.URL(), RequestTimeout: 5 * time.Second, MaxLifetime: 720 * time.Hour})
-	must(err)
-	t.Cleanup(st.Close)
-	hasher, err := password.New(password.Config{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}})
-	must(err)
-	codec, err := token.NewRefreshCodec([]byte(refreshSecret))
-	must(err)
-	keys, err := token.NewHS256Keys([]byte(accessSecret))
-	must(err)
-	access := token.AccessConfig{Issuer: publicURL, Audience: publicURL, Keys: keys, Now: db.Now}
-	issuer, err := token.NewIssuer(access)
-	must(err)
-	verifier, err := token.NewVerifier(access)
-	must(err)
-	service := auth.New(auth.Config{
-		ReuseInterval: 10 * time.Second, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
-		RegistrationOpen: registration, NameKey: []byte("name key"),
-	}, st, auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier}, log)
-	return service, httpapi.New(httpapi.Config{
-		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: 5 * time.Second, Log: log,
-	}, service)
 }
 
 func (s *story) user(c in) {

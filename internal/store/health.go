@@ -57,7 +57,10 @@ func answerLost(err error) bool {
 	if errors.As(err, &connect) {
 		return true
 	}
-	return brokenConnection(err) && !pgconn.SafeToRetry(err) // safe to retry: nothing was sent
+	// Safe to retry means that nothing was sent. But pgx says it also of BEGIN and COMMIT when the
+	// connection broke while it read their answer.
+	unsent := pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
+	return brokenConnection(err) && !unsent
 }
 
 // answered tells whether the database was heard, be it with a refusal.

@@ -1,0 +1,64 @@
+package httpapi_test
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"kindred/internal/auth"
+	"kindred/internal/httpapi"
+	"kindred/internal/password"
+	"kindred/internal/store"
+	"kindred/internal/testdb"
+	"kindred/internal/token"
+)
+
+const (
+	publicURL     = "https://id.example"
+	listedOrigin  = "https://app.example"
+	refreshSecret = "refresh secret of the stories, long enough"
+	accessSecret  = "access secret of the stories, long enough!"
+	reuseInterval = 10 * time.Second
+)
+
+// replicaConfig is what differs from one replica of the tests to another.
+type replicaConfig struct {
+	url          string // of the database, perhaps by way of a proxy
+	timeout      time.Duration
+	maxConns     int32
+	registration bool
+}
+
+func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *httpapi.API) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, err := store.Open(store.Config{
+		URL: config.url, RequestTimeout: config.timeout, MaxConns: config.maxConns, MaxLifetime: 720 * time.Hour,
+	})
+	must(err)
+	t.Cleanup(st.Close)
+	hasher, err := password.New(password.Config{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}})
+	must(err)
+	codec, err := token.NewRefreshCodec([]byte(refreshSecret))
+	must(err)
+	keys, err := token.NewHS256Keys([]byte(accessSecret))
+	must(err)
+	access := token.AccessConfig{Issuer: publicURL, Audience: publicURL, Keys: keys, Now: db.Now}
+	issuer, err := token.NewIssuer(access)
+	must(err)
+	verifier, err := token.NewVerifier(access)
+	must(err)
+	log := slog.New(slog.DiscardHandler)
+	service := auth.New(auth.Config{
+		ReuseInterval: reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
+		RegistrationOpen: config.registration, NameKey: []byte("name key"),
+	}, st, auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier}, log)
+	return service, httpapi.New(httpapi.Config{
+		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,
+	}, service)
+}
