@@ -33,3 +33,34 @@ func TestFaults_LostAnswerOfACommitThatRotated(t *testing.T) {
 	o.recover(t, refresh, a)
 	o.wantInvariants(t)
 }
+
+// Defect: a second was allowed for rolling back, whatever was left of the request's time.
+func TestFaults_RollbackThatIsSwallowed(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	o := newOutage(t, steadySide(t, db), "ana", 0)
+	holder := db.Conn(t)
+	if _, err := holder.Exec(t.Context(), `BEGIN; SELECT FROM token_families FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	// The rotation is late by more than half of the time, so that the deadline passes in the wait for
+	// the family, and the transaction is rolled back after it.
+	var struck func() string
+	o.proxy.Set(testdb.Fault{Do: func(uint32) {
+		late, cancel := context.WithTimeout(t.Context(), outageTimeout*6/10)
+		defer cancel()
+		<-late.Done()
+		struck = o.proxy.Set(testdb.Fault{Statement: "ROLLBACK", Do: swallow(o.proxy)})
+	}})
+	a := o.tryOnce(t, refresh)
+	if struck() == "" || a.status != http.StatusServiceUnavailable {
+		t.Errorf("status %d: nothing was rolled back", a.status)
+	}
+	o.proxy.Heal()
+	if _, err := holder.Exec(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	o.recover(t, refresh, a)
+}
+
+func swallow(p *testdb.Proxy) func(uint32) { return func(uint32) { p.Swallow() } }

@@ -61,16 +61,25 @@ func (s *Store) runOnce(ctx context.Context, conn *pgxpool.Conn, fn func(context
 		return err
 	}
 	if err := fn(ctx, &Tx{tx: tx, store: s}); err != nil {
-		rollback(ctx, tx)
+		rollback(ctx, conn.Conn())
 		return err
 	}
 	return tx.Commit(ctx)
 }
 
-// rollback outlives the request that was cancelled: locks must not wait for a time-out to go.
-func rollback(ctx context.Context, tx pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	// A connection that cannot roll back is closed by the pool, which ends the transaction as well.
-	_ = tx.Rollback(ctx)
+// rollback outlives the request that was cancelled: locks must not wait for a time-out to go. But it
+// does not keep a request beyond its deadline. A connection that cannot roll back in time is closed,
+// which ends the transaction as well; that is no trouble, since nothing is in doubt.
+func rollback(ctx context.Context, conn *pgx.Conn) {
+	const least, most = 100 * time.Millisecond, time.Second
+	limit := most
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = max(least, min(most, time.Until(deadline)))
+	}
+	// Not by the context: its end would send a cancel request first, and wait for that.
+	wire := conn.PgConn()
+	_ = wire.Conn().SetDeadline(time.Now().Add(limit))
+	if _, err := wire.Exec(context.WithoutCancel(ctx), "ROLLBACK").ReadAll(); err == nil {
+		_ = wire.Conn().SetDeadline(time.Time{})
+	}
 }
