@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"kindred/internal/testdb"
 )
@@ -64,3 +65,66 @@ func TestFaults_RollbackThatIsSwallowed(t *testing.T) {
 }
 
 func swallow(p *testdb.Proxy) func(uint32) { return func(uint32) { p.Swallow() } }
+
+// Defect: whoever hung up before the deadline was taken for a client that has lost patience, and so an
+// outage in which nobody waited long enough was never noticed: a rotation whose answer was lost in it
+// made its client a thief.
+func TestFaults_OutageInWhichEveryClientHangsUp(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		use  use
+		lose func(t *testing.T, o *outage) // the trouble begins
+	}{
+		"an answer is lost": {refresh, func(t *testing.T, o *outage) {
+			ctx, hangUp := context.WithCancel(t.Context())
+			struck := o.proxy.Set(testdb.Fault{Answered: true, Do: func(uint32) { o.proxy.Swallow(); hangUp() }})
+			o.giveUp(ctx, t, refresh)
+			if struck() == "" {
+				t.Error("no answer was lost")
+			}
+		}},
+		"no connection can be made": {replay, func(t *testing.T, o *outage) {
+			o.proxy.Swallow()
+			for range 10 { // longer than an attempt to connect may take
+				o.giveUpSoon(t, replay)
+			}
+		}},
+		"an idle connection is dead": {replay, func(t *testing.T, o *outage) {
+			o.tryOnce(t, check)
+			idle := time.Now()
+			other := newOutage(t, steadySide(t, o.db), "other", 1)
+			for other.proxy.Swallow(); time.Since(idle) <= time.Second+100*time.Millisecond; {
+				other.tryOnce(t, check)
+			}
+			o.proxy.Swallow()
+			o.giveUpSoon(t, replay)
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			o := newOutage(t, steadySide(t, db), "ana", 1)
+			c.lose(t, o)
+			o.awaitIdle()
+			db.Advance(t, 3*reuseInterval)
+			o.proxy.Heal()
+			o.recover(t, c.use, reply{status: http.StatusServiceUnavailable})
+			o.wantInvariants(t)
+		})
+	}
+}
+
+func (o *outage) giveUpSoon(t *testing.T, u use) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), outageTimeout/10)
+	defer cancel()
+	o.giveUp(ctx, t, u)
+}
+
+func (o *outage) giveUp(ctx context.Context, t *testing.T, u use) {
+	t.Helper()
+	if a, err := o.send(u.send(o).WithContext(ctx)); err == nil {
+		t.Errorf("status %d though nothing can have been answered", a.status)
+	}
+}

@@ -6,7 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // health remembers when this replica last came out of trouble with the database. While a COMMIT's
@@ -18,18 +21,16 @@ type health struct {
 	recovered time.Time // with its monotonic reading
 }
 
-func (h *health) observe(err error) {
-	lost := answerLost(err)
+// observe takes the end of one exchange with the database; closed says that the connection did not
+// survive it.
+func (h *health) observe(err error, closed bool) {
+	answered, lost := heard(err, closed)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if lost {
-		h.troubled = true
-		return
-	}
-	if h.troubled && answered(err) {
-		h.troubled = false
+	if h.troubled && answered {
 		h.recovered = time.Now()
 	}
+	h.troubled = lost || h.troubled && !answered
 }
 
 // steadySince translates the recovery into the database's time; zero where there never was trouble.
@@ -37,39 +38,73 @@ func (h *health) observe(err error) {
 func (h *health) steadySince(databaseNow time.Time) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.recovered.IsZero() {
+	switch {
+	case h.troubled:
+		return databaseNow
+	case h.recovered.IsZero():
 		return time.Time{}
+	default:
+		return databaseNow.Add(-time.Since(h.recovered))
 	}
-	return databaseNow.Add(-time.Since(h.recovered))
 }
 
-// answerLost tells whether the error leaves open what the database did, or says that it is going
-// away. A client that hangs up, a lock or a statement that timed out is none: the server answered.
-func answerLost(err error) bool {
-	if err == nil || errors.Is(err, context.Canceled) {
-		return false
-	}
+// heard tells whether the database was heard, be it with a refusal, and whether its word was lost: it
+// is going away, or the connection ended with something sent and no answer, whoever gave up waiting.
+// A client that hangs up loses no word as long as the server confirms the cancellation; a lock or a
+// statement that timed out was answered.
+func heard(err error, closed bool) (answered, lost bool) {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
-		return shuttingDown(pgErr.Code)
-	}
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
-		return true
+		lost = shuttingDown(pgErr.Code)
+		return !lost, lost
 	}
 	// Safe to retry means that nothing was sent. But pgx says it also of BEGIN and COMMIT when the
 	// connection broke while it read their answer.
 	unsent := pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
-	return brokenConnection(err) && !unsent
-}
-
-// answered tells whether the database was heard, be it with a refusal.
-func answered(err error) bool {
-	var pgErr *pgconn.PgError
-	return err == nil || errors.As(err, &pgErr)
+	return err == nil, err != nil && closed && !unsent
 }
 
 // shuttingDown: admin_shutdown, crash_shutdown, cannot_connect_now, connection exceptions.
 func shuttingDown(sqlState string) bool {
 	return sqlState == "57P01" || sqlState == "57P02" || sqlState == "57P03" || sqlState[:2] == "08"
+}
+
+// foundDead tells whether a connection that was idle for a while is dead. pgx's own ping tells nobody
+// what it finds; it follows where this one failed, and takes the connection out of the pool.
+func (s *Store) foundDead(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+	if p.IdleDuration <= time.Second {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.pingTimeout)
+	defer cancel()
+	err := p.Conn.Ping(ctx)
+	s.health.observe(err, p.Conn.IsClosed())
+	return err != nil
+}
+
+// watcher sees every exchange end, also those of which no request hears any more because its client
+// has hung up: a connection goes on being made without it.
+type watcher struct{ *Store }
+
+func watchedBy(s *Store, also pgx.QueryTracer) pgx.QueryTracer {
+	if also == nil {
+		return watcher{s}
+	}
+	return multitracer.New(watcher{s}, also)
+}
+
+func (watcher) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (w watcher) TraceQueryEnd(_ context.Context, conn *pgx.Conn, end pgx.TraceQueryEndData) {
+	w.health.observe(end.Err, conn.IsClosed())
+}
+
+func (watcher) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
+	return ctx
+}
+
+func (w watcher) TraceConnectEnd(_ context.Context, end pgx.TraceConnectEndData) {
+	w.health.observe(end.Err, true)
 }

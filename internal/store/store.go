@@ -6,7 +6,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -31,6 +30,7 @@ type Config struct {
 type Store struct {
 	pool        *pgxpool.Pool
 	health      health
+	pingTimeout time.Duration
 	maxLifetime time.Duration
 }
 
@@ -52,8 +52,9 @@ func Open(config Config) (*Store, error) {
 		pc.MaxConns = config.MaxConns
 	}
 	pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
-	pc.PingTimeout = config.RequestTimeout / 4
-	pc.ConnConfig.Tracer = config.Tracer
+	st := &Store{pingTimeout: config.RequestTimeout / 4, maxLifetime: config.MaxLifetime}
+	pc.ShouldPing = st.foundDead
+	pc.ConnConfig.Tracer = watchedBy(st, config.Tracer)
 	pc.ConnConfig.ConnectTimeout = config.RequestTimeout / 2
 	for name, value := range sessionSettings(config.RequestTimeout) {
 		if _, set := pc.ConnConfig.RuntimeParams[name]; !set {
@@ -70,11 +71,10 @@ func Open(config Config) (*Store, error) {
 	pc.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 300 * time.Millisecond}
 	}
-	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
-	if err != nil {
+	if st.pool, err = pgxpool.NewWithConfig(context.Background(), pc); err != nil {
 		return nil, fmt.Errorf("prepare connection pool: %w", err)
 	}
-	return &Store{pool: pool, maxLifetime: config.MaxLifetime}, nil
+	return st, nil
 }
 
 // sessionSettings bound what a statement may do to others. force_generic_plan: array parameters make
@@ -96,20 +96,12 @@ func sessionSettings(request time.Duration) map[string]string {
 // Close ends all connections once they are given back.
 func (s *Store) Close() { s.pool.Close() }
 
-// withConn runs do on one connection and keeps the record of the database's health.
+// withConn runs do on one connection.
 func (s *Store) withConn(ctx context.Context, do func(*pgxpool.Conn) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		// A deadline that passed in the queue for a connection says nothing about the database, and
-		// anybody can fill that queue.
-		var connect *pgconn.ConnectError
-		if errors.As(err, &connect) {
-			s.health.observe(err)
-		}
-		return fmt.Errorf("acquire connection: %w", translate(err))
+		return fmt.Errorf("acquire connection: %w: %w", ErrUnavailable, err)
 	}
 	defer conn.Release()
-	err = do(conn)
-	s.health.observe(err)
-	return translate(err)
+	return translate(do(conn))
 }
