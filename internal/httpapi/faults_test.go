@@ -2,7 +2,10 @@ package httpapi_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,5 +129,75 @@ func (o *outage) giveUp(ctx context.Context, t *testing.T, u use) {
 	t.Helper()
 	if a, err := o.send(u.send(o).WithContext(ctx)); err == nil {
 		t.Errorf("status %d though nothing can have been answered", a.status)
+	}
+}
+
+// Connections that went dead all at once, and do not say so, are not found out one request after the
+// other, and do not keep their places in the pool.
+func TestFaults_PoolOfDeadConnections(t *testing.T) {
+	t.Parallel()
+	const size, most = 16, 3
+	for name, together := range map[string]int{"one request at a time": 1, "as many requests as connections": size} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			steady := steadySide(t, db)
+			o := newOutage(t, steady, "ana", size)
+			others := make([]*outage, together)
+			for i := range others {
+				others[i] = newOutage(t, steady, fmt.Sprint("user", i), 1)
+				others[i].server = o.server
+			}
+			release := o.fillPool(t, size, size)
+			release()
+			o.proxy.Swallow()
+			o.proxy.Heal()
+			var all sync.WaitGroup
+			for _, other := range others {
+				all.Go(func() {
+					a := other.tryOnce(t, refresh)
+					if refusals := other.recover(t, refresh, a); refusals > most {
+						t.Errorf("%d times 503 after the first", refusals)
+					}
+				})
+			}
+			all.Wait()
+			o.wantInvariants(t)
+		})
+	}
+}
+
+// fillPool returns when each connection of the replica's pool waits for a lock, with the function
+// that releases it and returns when they are idle again.
+func (o *outage) fillPool(t *testing.T, size, clients int) (release func()) {
+	t.Helper()
+	holder := o.db.Conn(t)
+	if _, err := holder.Exec(t.Context(), `BEGIN; SELECT FROM users WHERE username = '`+o.user+`' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	var logins sync.WaitGroup
+	var released atomic.Bool
+	for range clients {
+		logins.Go(func() {
+			for !released.Load() { // the lock is not waited for as long as this may take
+				o.tryOnce(t, login)
+			}
+		})
+	}
+	watch := o.db.Conn(t)
+	for blocked := 0; blocked < size; {
+		err := watch.QueryRow(t.Context(), `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`).Scan(&blocked)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		t.Helper()
+		released.Store(true)
+		if _, err := holder.Exec(t.Context(), `ROLLBACK`); err != nil {
+			t.Fatal(err)
+		}
+		logins.Wait()
 	}
 }

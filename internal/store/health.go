@@ -21,16 +21,18 @@ type health struct {
 	recovered time.Time // with its monotonic reading
 }
 
-// observe takes the end of one exchange with the database; closed says that the connection did not
-// survive it.
-func (h *health) observe(err error, closed bool) {
+// observe takes the end of one exchange with the database and tells whether trouble begins with it.
+// closed says that the connection did not survive.
+func (h *health) observe(err error, closed bool) (trouble bool) {
 	answered, lost := heard(err, closed)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.troubled && answered {
 		h.recovered = time.Now()
 	}
+	trouble = lost && !h.troubled
 	h.troubled = lost || h.troubled && !answered
+	return trouble
 }
 
 // steadySince translates the recovery into the database's time; zero where there never was trouble.
@@ -69,6 +71,14 @@ func shuttingDown(sqlState string) bool {
 	return sqlState == "57P01" || sqlState == "57P02" || sqlState == "57P03" || sqlState[:2] == "08"
 }
 
+// observe keeps the record of the database's health. The connections that lie idle are as old as the
+// one with which trouble began, and likely as dead: each would cost a request its deadline.
+func (s *Store) observe(err error, conn *pgx.Conn) {
+	if s.health.observe(err, conn.IsClosed()) {
+		s.pool.Reset()
+	}
+}
+
 // foundDead tells whether a connection that was idle for a while is dead. pgx's own ping tells nobody
 // what it finds; it follows where this one failed, and takes the connection out of the pool.
 func (s *Store) foundDead(ctx context.Context, p pgxpool.ShouldPingParams) bool {
@@ -78,7 +88,7 @@ func (s *Store) foundDead(ctx context.Context, p pgxpool.ShouldPingParams) bool 
 	ctx, cancel := context.WithTimeout(ctx, s.pingTimeout)
 	defer cancel()
 	err := p.Conn.Ping(ctx)
-	s.health.observe(err, p.Conn.IsClosed())
+	s.observe(err, p.Conn)
 	return err != nil
 }
 
@@ -98,7 +108,7 @@ func (watcher) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQuer
 }
 
 func (w watcher) TraceQueryEnd(_ context.Context, conn *pgx.Conn, end pgx.TraceQueryEndData) {
-	w.health.observe(end.Err, conn.IsClosed())
+	w.observe(end.Err, conn)
 }
 
 func (watcher) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {

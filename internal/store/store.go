@@ -7,6 +7,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 
@@ -56,6 +57,7 @@ func Open(config Config) (*Store, error) {
 	pc.ShouldPing = st.foundDead
 	pc.ConnConfig.Tracer = watchedBy(st, config.Tracer)
 	pc.ConnConfig.ConnectTimeout = config.RequestTimeout / 2
+	leaveQuickly(pc)
 	for name, value := range sessionSettings(config.RequestTimeout) {
 		if _, set := pc.ConnConfig.RuntimeParams[name]; !set {
 			pc.ConnConfig.RuntimeParams[name] = value
@@ -75,6 +77,28 @@ func Open(config Config) (*Store, error) {
 		return nil, fmt.Errorf("prepare connection pool: %w", err)
 	}
 	return st, nil
+}
+
+// leaveQuickly sees to it that a connection on which nobody answers gives its place in the pool back
+// soon. pgx takes leave of it for 15 s: first it asks on a connection of its own to cancel, then it
+// waits for the server to hang up.
+func leaveQuickly(pc *pgxpool.Config) {
+	dial, limit := pc.ConnConfig.DialFunc, pc.ConnConfig.ConnectTimeout
+	pc.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err == nil {
+			err = conn.SetDeadline(time.Now().Add(limit))
+		}
+		return conn, err
+	}
+	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		return conn.PgConn().Conn().SetDeadline(time.Time{})
+	}
+	pc.BeforeClose = func(conn *pgx.Conn) {
+		if conn.IsClosed() {
+			_ = conn.PgConn().Conn().Close()
+		}
+	}
 }
 
 // sessionSettings bound what a statement may do to others. force_generic_plan: array parameters make
