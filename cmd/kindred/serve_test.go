@@ -46,8 +46,9 @@ func TestServe_ReuseEndsTheFamilyOnBothProcesses(t *testing.T) {
 	}
 }
 
-// A client that goes on refreshing while PostgreSQL is stopped hard and started again: it sees 200
-// and 503 and never loses its session.
+// A client that goes on refreshing while PostgreSQL is stopped and started again, for longer than the
+// reuse interval and with the answer to a rotation lost on the way: it sees 200 and 503 and never
+// loses its session.
 func TestServe_PostgreSQLRestartsUnderAClient(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"fast", "immediate"} {
@@ -55,7 +56,8 @@ func TestServe_PostgreSQLRestartsUnderAClient(t *testing.T) {
 			t.Parallel()
 			server := testdb.Dedicated(t)
 			addUser(t, server.URL(), "user1")
-			s := startServing(t, serveEnvironment(server.URL(), "REQUEST_TIMEOUT=2s"))
+			proxy := testdb.NewProxy(t, &server.DB)
+			s := startServing(t, serveEnvironment(proxy.URL(), "REQUEST_TIMEOUT=2s"))
 			token := s.login(t, "user1").field(t, "refreshToken")
 			step := func() (status int) {
 				a := s.refresh(t, token)
@@ -74,6 +76,10 @@ func TestServe_PostgreSQLRestartsUnderAClient(t *testing.T) {
 			for range 5 {
 				step()
 			}
+			lost := proxy.Set(testdb.Fault{Statement: "UPDATE token_families", Answered: true, Cut: true})
+			if step() != http.StatusServiceUnavailable || lost() == "" {
+				t.Error("no answer was lost")
+			}
 			server.Stop(t, mode)
 			for range 5 {
 				if status := step(); status != http.StatusServiceUnavailable {
@@ -83,6 +89,7 @@ func TestServe_PostgreSQLRestartsUnderAClient(t *testing.T) {
 			wantStatus(t, s.get(t, "/readyz", ""), http.StatusServiceUnavailable)
 			wantStatus(t, s.get(t, "/livez", ""), http.StatusOK)
 			server.Start(t)
+			server.Advance(t, time.Minute)
 			deadline := time.Now().Add(30 * time.Second)
 			for step() != http.StatusOK {
 				if time.Now().After(deadline) {

@@ -3,11 +3,11 @@ package httpapi_test
 import (
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"kindred/internal/auth"
 	"kindred/internal/httpapi"
@@ -37,7 +37,8 @@ func BenchmarkProtected(b *testing.B) {
 
 func benchmarked(b *testing.B) (api *httpapi.API, refreshToken, accessToken string) {
 	b.Helper()
-	service, api := newAPI(b, testdb.New(b), true, slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	db := testdb.New(b)
+	service, api := newAPI(b, db, replicaConfig{url: db.URL(), timeout: 5 * time.Second, log: io.Discard})
 	if _, err := service.CreateUser(b.Context(), auth.Caller{}, "user1", "password123", "user"); err != nil {
 		b.Fatal(err)
 	}

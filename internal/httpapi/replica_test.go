@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ type replicaConfig struct {
 	timeout      time.Duration
 	maxConns     int32
 	registration bool
+	log          io.Writer // nil: none
 }
 
 func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *httpapi.API) {
@@ -54,6 +56,9 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	verifier, err := token.NewVerifier(access)
 	must(err)
 	log := slog.New(slog.DiscardHandler)
+	if config.log != nil {
+		log = slog.New(slog.NewJSONHandler(config.log, nil))
+	}
 	service := auth.New(auth.Config{
 		ReuseInterval: reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
 		RegistrationOpen: config.registration, NameKey: []byte("name key"),
