@@ -44,6 +44,7 @@ var keepers = map[string][]string{
 	"github.com/golang-jwt":    {"token"},
 	"database/sql":             {"migrations"},
 	"testing":                  {"testdb"},
+	"pgregory.net/rapid":       {"testdb"},
 }
 
 const module = "kindred/"

@@ -13,11 +13,12 @@ const clockSQL = `
 CREATE SCHEMA testclock;
 CREATE TABLE testclock.shift (
     ahead        interval    NOT NULL,
+    frozen       timestamptz,
     server_start timestamptz NOT NULL
 );
 INSERT INTO testclock.shift (ahead, server_start) VALUES ('0', '2000-01-01 00:00+00');
 CREATE FUNCTION testclock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
-    'SELECT pg_catalog.clock_timestamp() + ahead FROM testclock.shift';
+    'SELECT coalesce(frozen, pg_catalog.clock_timestamp()) + ahead FROM testclock.shift';
 CREATE FUNCTION testclock.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql STABLE AS
     'SELECT server_start FROM testclock.shift';
 GRANT USAGE ON SCHEMA testclock TO PUBLIC;
@@ -40,8 +41,23 @@ func (db *DB) Advance(t testing.TB, d time.Duration) {
 	db.ahead.Add(int64(d.Truncate(time.Microsecond)))
 }
 
-// Now is the world's time moved along with the database's clock.
-func (db *DB) Now() time.Time { return time.Now().Add(time.Duration(db.ahead.Load())) }
+// Freeze stops the database's clock, and Now with it, at an instant of whole microseconds: from then on
+// only Advance moves them, so that a decision can be tried exactly on its boundary.
+func (db *DB) Freeze(t testing.TB, at time.Time) {
+	t.Helper()
+	exec(t, db.url, "Freeze", "UPDATE testclock.shift SET frozen = $1, ahead = '0'", at)
+	db.frozen.Store(&at)
+	db.ahead.Store(0)
+}
+
+// Now is the world's time moved along with the database's clock, or the instant at which that was frozen.
+func (db *DB) Now() time.Time {
+	now := time.Now()
+	if frozen := db.frozen.Load(); frozen != nil {
+		now = *frozen
+	}
+	return now.Add(time.Duration(db.ahead.Load()))
+}
 
 // SetServerStart sets what pg_postmaster_start_time() tells in this database.
 func (db *DB) SetServerStart(t testing.TB, at time.Time) {

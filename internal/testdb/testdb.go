@@ -32,8 +32,9 @@ const (
 
 // DB is one test's own database.
 type DB struct {
-	url   string
-	ahead atomic.Int64 // nanoseconds that its clock is ahead of the world's
+	url    string
+	ahead  atomic.Int64              // nanoseconds that its clock is ahead of the world's
+	frozen atomic.Pointer[time.Time] // what it stands at, but for ahead; nil while it runs
 }
 
 // Run runs the tests, ends the server if they started one, and returns the code to exit with.

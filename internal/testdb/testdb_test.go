@@ -96,6 +96,21 @@ func TestAdvance_MovesTheClockOfOneDatabaseOnly(t *testing.T) {
 	}
 }
 
+func TestFreeze_OnlyAdvanceMovesTheClock(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	conn := db.Conn(t)
+	db.Advance(t, time.Hour)
+	at := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+	db.Freeze(t, at)
+	for _, want := range []time.Time{at, at.Add(time.Microsecond)} {
+		if got := query[time.Time](t, conn, "SELECT clock_timestamp()"); !got.Equal(want) || !db.Now().Equal(want) {
+			t.Errorf("the database's clock stands at %v, Now at %v, want %v", got, db.Now(), want)
+		}
+		db.Advance(t, time.Microsecond)
+	}
+}
+
 func TestClock_RunsOnWithinAStatement(t *testing.T) {
 	t.Parallel()
 	if query[bool](t, testdb.New(t).Conn(t), "SELECT clock_timestamp() = clock_timestamp()") {
