@@ -99,11 +99,12 @@ func TestRotateFamily_GuardHoldsEachCondition(t *testing.T) {
 			_, f, first := login(t, st)
 			r := rotation(f, first, newLink())
 			breakIt(t, db, &r)
-			before := snapshot(t, db)
+			conn := db.Conn(t)
+			before := snapshot(t, conn)
 			if _, ok, err := st.RotateFamily(t.Context(), r); ok || err != nil {
 				t.Errorf("rotated %v, error %v", ok, err)
 			}
-			if after := snapshot(t, db); after != before {
+			if after := snapshot(t, conn); after != before {
 				t.Errorf("the refused rotation changed the database from %s to %s", before, after)
 			}
 		})
@@ -114,10 +115,10 @@ func exec(statement string) func(*testing.T, *testdb.DB, *store.Rotation) {
 	return func(t *testing.T, db *testdb.DB, _ *store.Rotation) { db.Exec(t, statement) }
 }
 
-func snapshot(t *testing.T, db *testdb.DB) string {
+func snapshot(t testing.TB, conn *pgx.Conn) string {
 	t.Helper()
 	var all string
-	err := db.Conn(t).QueryRow(t.Context(), `
+	err := conn.QueryRow(t.Context(), `
 		SELECT coalesce(jsonb_agg(f ORDER BY f.id), '[]')::text || (SELECT coalesce(jsonb_agg(t ORDER BY t.id), '[]')::text FROM refresh_tokens t)
 		  FROM token_families f`).Scan(&all)
 	if err != nil {
