@@ -194,11 +194,13 @@ func one[T any](t testing.TB, db *testdb.DB, statement string, args ...any) T {
 // state is all that a retry could observe: everything but the audit trail.
 func state(t testing.TB, db *testdb.DB) string {
 	t.Helper()
-	return one[string](t, db, `
-		SELECT (SELECT coalesce(jsonb_agg(f ORDER BY f.id), '[]')::text FROM token_families f)
-		    || (SELECT coalesce(jsonb_agg(r ORDER BY r.id), '[]')::text FROM refresh_tokens r)
-		    || (SELECT coalesce(jsonb_agg(u ORDER BY u.id), '[]')::text FROM users u)`)
+	return one[string](t, db, stateStatement)
 }
+
+const stateStatement = `
+	SELECT (SELECT coalesce(jsonb_agg(f ORDER BY f.id), '[]')::text FROM token_families f)
+	    || (SELECT coalesce(jsonb_agg(r ORDER BY r.id), '[]')::text FROM refresh_tokens r)
+	    || (SELECT coalesce(jsonb_agg(u ORDER BY u.id), '[]')::text FROM users u)`
 
 // whileBlocked runs act in the background, waits until a session of the database waits for a lock,
 // and then runs release.
