@@ -66,7 +66,7 @@ func Open(config Config) (*Store, error) {
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		types := conn.TypeMap()
 		types.TryWrapEncodePlanFuncs = append([]pgtype.TryWrapEncodePlanFunc{planID}, types.TryWrapEncodePlanFuncs...)
-		return nil
+		return conn.PgConn().Conn().SetDeadline(time.Time{}) // leaveQuickly has set one
 	}
 	// When a request ends, ask the server to cancel and wait a moment for its word: it then says
 	// whether the statement stood, so that nothing commits after a 503 but an unanswered COMMIT.
@@ -81,7 +81,8 @@ func Open(config Config) (*Store, error) {
 
 // leaveQuickly sees to it that a connection on which nobody answers gives its place in the pool back
 // soon. pgx takes leave of it for 15 s: first it asks on a connection of its own to cancel, then it
-// waits for the server to hang up.
+// waits for the server to hang up. Every connection is dialled with a deadline, which those that are
+// kept lose in AfterConnect.
 func leaveQuickly(pc *pgxpool.Config) {
 	dial, limit := pc.ConnConfig.DialFunc, pc.ConnConfig.ConnectTimeout
 	pc.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -90,9 +91,6 @@ func leaveQuickly(pc *pgxpool.Config) {
 			err = conn.SetDeadline(time.Now().Add(limit))
 		}
 		return conn, err
-	}
-	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		return conn.PgConn().Conn().SetDeadline(time.Time{})
 	}
 	pc.BeforeClose = func(conn *pgx.Conn) {
 		if conn.IsClosed() {
