@@ -51,6 +51,16 @@ BEGIN
 END
 $function$
 
+CREATE OR REPLACE FUNCTION public.kindred_notify()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM pg_catalog.pg_notify('kindred_revocations', '');
+    RETURN NULL;
+END
+$function$
+
 TABLE refresh_tokens PARTITION BY RANGE (expires_on)
     id uuid NOT NULL
     expires_on date NOT NULL
@@ -67,6 +77,43 @@ TABLE refresh_tokens PARTITION BY RANGE (expires_on)
     CONSTRAINT refresh_tokens_one_child UNIQUE NULLS NOT DISTINCT (expires_on, parent_id, family_id)
     CONSTRAINT refresh_tokens_pkey PRIMARY KEY (expires_on, id, family_id)
     CONSTRAINT refresh_tokens_root_has_no_parent CHECK (((generation >= 0) AND ((generation = 0) = (parent_id IS NULL))))
+TABLE revocations
+    id bigint NOT NULL
+    kind text NOT NULL
+    subject uuid
+    family_id uuid
+    below bigint
+    before timestamp with time zone
+    until timestamp with time zone NOT NULL
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id()
+    CONSTRAINT revocations_kind_has_its_columns CHECK (
+CASE kind
+    WHEN 'family'::text THEN ((num_nonnulls(subject) = 1) AND (num_nonnulls(family_id, below, before) = 0))
+    WHEN 'token'::text THEN ((num_nonnulls(subject, family_id) = 2) AND (num_nonnulls(below, before) = 0))
+    WHEN 'user'::text THEN ((num_nonnulls(subject, below) = 2) AND (num_nonnulls(family_id, before) = 0))
+    WHEN 'all'::text THEN ((num_nonnulls(before) = 1) AND (num_nonnulls(subject, family_id, below) = 0))
+    ELSE false
+END)
+    CONSTRAINT revocations_pkey PRIMARY KEY (id)
+    CREATE INDEX revocations_subject ON public.revocations USING btree (subject)
+    CREATE INDEX revocations_tokens_of_a_family ON public.revocations USING btree (family_id) WHERE (kind = 'token'::text)
+    CREATE INDEX revocations_until ON public.revocations USING btree (until)
+    CREATE INDEX revocations_xid ON public.revocations USING btree (xid)
+TABLE revocations_id_seq
+    last_value bigint NOT NULL
+    log_cnt bigint NOT NULL
+    is_called boolean NOT NULL
+TABLE signing_keys
+    id text NOT NULL
+    algorithm text NOT NULL
+    private_key bytea NOT NULL
+    published_at timestamp with time zone NOT NULL
+    sign_from timestamp with time zone NOT NULL
+    retired_at timestamp with time zone
+    revoked_at timestamp with time zone
+    CONSTRAINT signing_keys_algorithm_is_known CHECK ((algorithm = ANY (ARRAY['ES256'::text, 'EdDSA'::text, 'RS256'::text])))
+    CONSTRAINT signing_keys_pkey PRIMARY KEY (id)
+    CONSTRAINT signing_keys_sign_once_published CHECK ((sign_from >= published_at))
 TABLE token_families WITH (fillfactor=50)
     id uuid NOT NULL
     user_id uuid NOT NULL

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,7 +87,7 @@ func dev(ctx context.Context, p process, fresh bool) (err error) {
 }
 
 // devConfig reads the settings as serve does, with defaults for a developer's machine beneath them.
-func devConfig(p process, databaseURL string) (config.Config, error) {
+func devConfig(p process, databaseURL string) (_ config.Config, err error) {
 	defaults := map[string]string{"REGISTRATION": "open", "DRAIN_DELAY": "0"}
 	for _, name := range []string{"JWT_SECRET", "JWT_REFRESH_SECRET"} {
 		secret, err := devdb.Secret(p.dir, strings.ToLower(name))
@@ -95,12 +96,25 @@ func devConfig(p process, databaseURL string) (config.Config, error) {
 		}
 		defaults[name] = secret
 	}
+	if defaults["KEY_ENCRYPTION_KEY"], err = devKeyEncryptionKey(p.dir); err != nil {
+		return config.Config{}, err
+	}
 	source := p.settings()
 	// Of .env the port counts and not the address: that file is serve's too, and dev has a password that
 	// everybody knows.
 	source.Fixed = map[string]string{"DATABASE_URL": databaseURL, "LISTEN_ADDR": p.variable("LISTEN_ADDR")}
 	source.Defaults, source.WarnWeakSecrets = defaults, true
 	return config.Load(source)
+}
+
+// devKeyEncryptionKey spells a secret of dev's, of 32 bytes too, as the setting wants it.
+func devKeyEncryptionKey(dir string) (string, error) {
+	secret, err := devdb.Secret(dir, "key_encryption_key")
+	if err != nil {
+		return "", err
+	}
+	key, err := base64.RawURLEncoding.DecodeString(secret)
+	return base64.StdEncoding.EncodeToString(key), err
 }
 
 // devUsers makes the two users where they do not stand yet.

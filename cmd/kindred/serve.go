@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"kindred/internal/config"
 	"kindred/internal/httpapi"
 	"kindred/internal/password"
+	"kindred/internal/revocation"
 	"kindred/internal/store"
 	"kindred/internal/token"
 )
@@ -52,22 +54,30 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	log.Info("listening", "address", listener.Addr().String(), "version", version)
-	ready(listener.Addr().String())
-	return s.run(ctx, listener)
+	return s.run(ctx, listener, ready)
 }
 
 // server is one replica: what main and the end-to-end tests both start.
 type server struct {
-	drain   time.Duration
-	store   *store.Store
-	service *auth.Service
-	api     *httpapi.API
-	http    *http.Server
-	log     *slog.Logger
+	drain     time.Duration
+	store     *store.Store
+	service   *auth.Service
+	blacklist *revocation.Set
+	feed      *revocation.Feed
+	api       *httpapi.API
+	http      *http.Server
+	log       *slog.Logger
 }
 
 func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
+	secrets, err := newSecrets(cfg)
+	if err != nil {
+		return nil, err
+	}
+	nameKey, err := hkdf.Key(sha256.New, []byte(cfg.JWTRefreshSecret.Reveal()), nil, "kindred audit name tag", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("derive key for name tags: %w", err)
+	}
 	st, err := store.Open(store.Config{
 		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.DatabaseMaxConns,
 		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime,
@@ -75,26 +85,19 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	secrets, err := newSecrets(cfg)
-	if err != nil {
-		st.Close()
-		return nil, err
-	}
-	nameKey, err := hkdf.Key(sha256.New, []byte(cfg.JWTRefreshSecret.Reveal()), nil, "kindred audit name tag", sha256.Size)
-	if err != nil {
-		st.Close()
-		return nil, fmt.Errorf("derive key for name tags: %w", err)
-	}
+	blacklist := revocation.NewSet(time.Now)
 	service := auth.New(auth.Config{
 		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
 		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey,
-	}, st, secrets, log)
+		SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
+	}, st, blacklist, secrets, log)
 	api := httpapi.New(httpapi.Config{
 		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins, TrustedProxies: cfg.TrustedProxies,
 		RequestTimeout: cfg.RequestTimeout, Log: log,
 	}, service)
+	feed := revocation.NewFeed(revocation.Config{URL: cfg.RevocationListenURL.Reveal(), KeysChanged: service.LoadKeys, Log: log}, blacklist)
 	return &server{
-		drain: cfg.DrainDelay, store: st, service: service, api: api, log: log,
+		drain: cfg.DrainDelay, store: st, service: service, blacklist: blacklist, feed: feed, api: api, log: log,
 		http: &http.Server{
 			Handler:           api,
 			ReadHeaderTimeout: cfg.RequestTimeout,
@@ -121,9 +124,15 @@ func newSecrets(cfg config.Config) (auth.Secrets, error) {
 	if err != nil {
 		return auth.Secrets{}, err
 	}
-	keys, err := token.NewHS256Keys([]byte(cfg.JWTSecret.Reveal()))
+	box, err := newKeyBox(cfg.KeyEncryptionKey, cfg.KeyEncryptionKeyPrevious)
 	if err != nil {
 		return auth.Secrets{}, err
+	}
+	keys := token.NewKeys() // the feed loads them
+	if box == nil {
+		if keys, err = token.NewHS256Keys([]byte(cfg.JWTSecret.Reveal())); err != nil {
+			return auth.Secrets{}, err
+		}
 	}
 	access := token.AccessConfig{Issuer: cfg.PublicURL, Audience: cfg.Audience, Keys: keys}
 	issuer, err := token.NewIssuer(access)
@@ -134,20 +143,38 @@ func newSecrets(cfg config.Config) (auth.Secrets, error) {
 	if err != nil {
 		return auth.Secrets{}, err
 	}
-	return auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier}, nil
+	return auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: box}, nil
+}
+
+// newKeyBox is nil where no key-encryption key is set.
+func newKeyBox(current config.Secret, previous []config.Secret) (*token.KeyBox, error) {
+	if !current.IsSet() {
+		return nil, nil
+	}
+	var earlier [][]byte
+	for _, secret := range previous {
+		earlier = append(earlier, []byte(secret.Reveal()))
+	}
+	return token.NewKeyBox([]byte(current.Reveal()), earlier...)
 }
 
 // run serves until ctx ends, then leaves in this order: not ready, and after a while in which balancers
 // notice no new connections, requests in flight to their end, connections to the database.
-func (s *server) run(ctx context.Context, listener net.Listener) error {
+func (s *server) run(ctx context.Context, listener net.Listener, ready func(address string)) error {
+	const firstReading = time.Second
 	const drainLimit = 25 * time.Second // supervisors kill after 30
-	partitions := make(chan struct{})
-	background, stopBackground := context.WithCancel(ctx)
-	defer func() { stopBackground(); <-partitions }()
-	go func() {
-		defer close(partitions)
-		s.keepPartitionsAhead(background)
-	}()
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	var working sync.WaitGroup
+	defer func() { stopBackground(); working.Wait() }() // the feed serves the requests in flight
+	working.Go(func() { s.feed.Run(background) })
+	working.Go(func() { s.maintain(background) })
+
+	// Where the database is there, the first request finds keys and blacklist loaded.
+	loading, loaded := context.WithTimeout(ctx, firstReading)
+	_ = s.blacklist.Next(loading)
+	loaded()
+	s.log.Info("listening", "address", listener.Addr().String(), "version", version)
+	ready(listener.Addr().String())
 
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(listener) }()
@@ -176,18 +203,18 @@ func (s *server) run(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// keepPartitionsAhead makes partitions long before they are needed. Should it fail, a login that
-// misses one makes it.
-func (s *server) keepPartitionsAhead(ctx context.Context) {
-	const calm, troubled, limit = 6 * time.Hour, time.Minute, 30 * time.Second
+// maintain makes partitions long before they are needed and deletes revocations that are of no use any
+// more. Should the one fail, a login that misses a partition makes it.
+func (s *server) maintain(ctx context.Context) {
+	const calm, troubled, limit = time.Hour, time.Minute, 30 * time.Second
 	for {
 		attempt, cancel := context.WithTimeout(ctx, limit)
-		err := s.store.EnsurePartitions(attempt)
+		err := errors.Join(s.store.EnsurePartitions(attempt), s.store.PurgeRevocations(attempt))
 		cancel()
 		wait := calm
 		if err != nil && ctx.Err() == nil {
 			wait = troubled
-			s.log.Warn("partitions were not made ahead", "error", err)
+			s.log.Warn("maintenance failed", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -15,6 +16,7 @@ import (
 	"kindred/internal/audit"
 	"kindred/internal/auth"
 	"kindred/internal/password"
+	"kindred/internal/revocation"
 )
 
 func newUser(p process) *cobra.Command {
@@ -89,7 +91,7 @@ func withUsers(ctx context.Context, p process, do func(context.Context, *auth.Se
 	if err != nil {
 		return err
 	}
-	return do(ctx, auth.New(auth.Config{}, st, auth.Secrets{Hasher: hasher}, slog.New(slog.DiscardHandler)))
+	return do(ctx, auth.New(auth.Config{}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher}, slog.New(slog.DiscardHandler)))
 }
 
 func inWords(err error, name string) error {

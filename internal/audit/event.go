@@ -25,6 +25,11 @@ const (
 	TokenLost     Kind = "token_lost"     // our MAC, but no such token stands
 	FamilyRevoked Kind = "family_revoked" // detail has the reason
 	Logout        Kind = "logout"
+
+	KeyPublished    Kind = "key_published" // detail has the id and when it begins to sign
+	KeyRetired      Kind = "key_retired"
+	KeyRevoked      Kind = "key_revoked"
+	KeysReencrypted Kind = "keys_reencrypted"
 )
 
 // Event is one record. The time is the database's, set when it is appended.

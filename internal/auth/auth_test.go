@@ -17,6 +17,7 @@ import (
 	"kindred/internal/account"
 	"kindred/internal/auth"
 	"kindred/internal/password"
+	"kindred/internal/revocation"
 	"kindred/internal/store"
 	"kindred/internal/testdb"
 	"kindred/internal/token"
@@ -64,7 +65,7 @@ func newReplica(t testing.TB, db *testdb.DB, options ...option) replica {
 		t.Fatal(err)
 	}
 	t.Cleanup(st.Close)
-	return replica{auth.New(config, st, newSecrets(t, db, secrets), slog.New(slog.DiscardHandler)), counted, st}
+	return replica{auth.New(config, st, revocation.NewSet(time.Now), newSecrets(t, db, secrets), slog.New(slog.DiscardHandler)), counted, st}
 }
 
 func newSecrets(t testing.TB, db *testdb.DB, refresh []string) auth.Secrets {
@@ -91,7 +92,7 @@ func newSecrets(t testing.TB, db *testdb.DB, refresh []string) auth.Secrets {
 	must(err)
 	verifier, err := token.NewVerifier(config)
 	must(err)
-	return auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier}
+	return auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys}
 }
 
 // caller has an address and a user agent, with bytes that no row may hold.

@@ -33,6 +33,9 @@ func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tok
 	if err != nil {
 		return Tokens{}, err
 	}
+	if err := s.canSign(); err != nil {
+		return Tokens{}, err
+	}
 	const attempts = 2 // a hash that changes twice during one login waits for the next
 	for range attempts {
 		user, pass, err := s.verify(ctx, caller, r)

@@ -33,6 +33,9 @@ func (s *Service) Refresh(ctx context.Context, caller Caller, refreshToken, clie
 	if err != nil {
 		return Tokens{}, err
 	}
+	if err := s.canSign(); err != nil {
+		return Tokens{}, err
+	}
 	child, rotation, err := s.prepare(caller, presented, clientID)
 	if err != nil {
 		return Tokens{}, err

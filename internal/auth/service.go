@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -20,6 +21,7 @@ import (
 	"kindred/internal/audit"
 	"kindred/internal/family"
 	"kindred/internal/password"
+	"kindred/internal/revocation"
 	"kindred/internal/store"
 	"kindred/internal/token"
 )
@@ -57,17 +59,26 @@ type Config struct {
 	RegistrationOpen bool
 	// NameKey hides names that belong to no user from the audit trail: people type passwords there.
 	NameKey []byte
+	// SigningAlgorithm is what new signing keys are made for.
+	SigningAlgorithm token.Algorithm
 }
 
 // Service runs the use cases. It is safe for concurrent use.
 type Service struct {
-	config   Config
-	store    *store.Store
-	hasher   *password.Hasher
-	codec    *token.RefreshCodec
-	issuer   *token.Issuer
-	verifier *token.Verifier
-	log      *slog.Logger
+	config    Config
+	store     *store.Store
+	blacklist *revocation.Set
+	hasher    *password.Hasher
+	codec     *token.RefreshCodec
+	issuer    *token.Issuer
+	verifier  *token.Verifier
+	keys      *token.Keys
+	keyBox    *token.KeyBox
+	log       *slog.Logger
+
+	reload    sync.Mutex
+	reloaded  time.Time
+	reloadErr error
 }
 
 // Secrets are the parts that hold keys.
@@ -76,13 +87,16 @@ type Secrets struct {
 	Codec    *token.RefreshCodec
 	Issuer   *token.Issuer
 	Verifier *token.Verifier
+	Keys     *token.Keys   // of issuer and verifier
+	KeyBox   *token.KeyBox // nil where access tokens are signed with a secret (HS256)
 }
 
-// New joins the parts. log gets one line for each security event.
-func New(config Config, st *store.Store, secrets Secrets, log *slog.Logger) *Service {
+// New joins the parts. blacklist may be one that nobody feeds: every check then asks the database. log
+// gets one line for each security event.
+func New(config Config, st *store.Store, blacklist *revocation.Set, secrets Secrets, log *slog.Logger) *Service {
 	return &Service{
-		config: config, store: st, log: log,
-		hasher: secrets.Hasher, codec: secrets.Codec, issuer: secrets.Issuer, verifier: secrets.Verifier,
+		config: config, store: st, blacklist: blacklist, log: log, hasher: secrets.Hasher, codec: secrets.Codec,
+		issuer: secrets.Issuer, verifier: secrets.Verifier, keys: secrets.Keys, keyBox: secrets.KeyBox,
 	}
 }
 
@@ -108,18 +122,22 @@ type NotReadyError struct{ Reason string }
 
 func (e *NotReadyError) Error() string { return "not ready: " + e.Reason }
 
-// Ready asks whether requests can be served now; the error is a *NotReadyError.
-func (s *Service) Ready(ctx context.Context) error {
-	err := s.store.CheckReady(ctx)
+// Ready asks whether requests can be served now; the error is a *NotReadyError. hint tells an operator
+// of what works, but not as it should; it is empty most of the time.
+func (s *Service) Ready(ctx context.Context) (hint string, err error) {
+	err = s.store.CheckReady(ctx)
 	var schema *store.SchemaError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &schema):
-		return &NotReadyError{Reason: schema.Error()}
-	default:
-		return &NotReadyError{Reason: "the database is not available"}
+		return "", &NotReadyError{Reason: schema.Error()}
+	case err != nil:
+		return "", &NotReadyError{Reason: "the database is not available"}
+	case !s.issuer.Ready():
+		return "", &NotReadyError{Reason: "no signing key is loaded: see the log"}
+	case !s.blacklist.Fresh():
+		return "the revocation feed is late: access tokens are checked in the database", nil
 	}
+	return "", nil
 }
 
 // journal collects the events of one transaction.
@@ -142,21 +160,24 @@ func (j *journal) add(ctx context.Context, e audit.Event) error {
 	return nil
 }
 
-// change runs fn in a transaction with a journal and logs what it recorded once that stands. fn may
-// run twice; an error rolls everything back.
+// change runs fn in a transaction with a journal. Once that stands, what it revoked is on this replica's
+// blacklist, before anybody is told, and what it recorded is logged. fn may run twice; an error rolls
+// everything back.
 func (s *Service) change(ctx context.Context, caller Caller, fn func(context.Context, *store.Tx, *journal) error) error {
 	var committed []audit.Event
+	var revoked []store.Revocation
 	err := s.store.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		j := &journal{tx: tx, caller: caller}
 		if err := fn(ctx, tx, j); err != nil {
 			return err
 		}
-		committed = j.events
+		committed, revoked = j.events, tx.Revoked()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	s.blacklist.Add(revoked)
 	for _, e := range committed {
 		s.logEvent(ctx, e)
 	}
@@ -183,6 +204,14 @@ func (s *Service) logEvent(ctx context.Context, e audit.Event) {
 	s.log.LogAttrs(ctx, slog.LevelInfo, "security event", attrs...)
 }
 
+// canSign is asked before anything is written that an access token would have to follow.
+func (s *Service) canSign() error {
+	if !s.issuer.Ready() {
+		return fmt.Errorf("sign access tokens: %w: %w", ErrUnavailable, token.ErrNoSigningKey)
+	}
+	return nil
+}
+
 // tokens signs an access token for what the database granted.
 func (s *Service) tokens(grant store.Grant, refresh token.RefreshToken) (Tokens, error) {
 	id, err := uuid.NewV7()
@@ -193,8 +222,11 @@ func (s *Service) tokens(grant store.Grant, refresh token.RefreshToken) (Tokens,
 	access, err := s.issuer.Issue(token.AccessClaims{
 		ID: id, Subject: grant.User.ID, SessionID: grant.FamilyID, ClientID: grant.ClientID,
 		Username: grant.User.Username, Role: grant.User.Role, Version: grant.User.Version, Custom: grant.User.Claims,
-		AuthTime: grant.AuthTime, IssuedAt: issued, ExpiresAt: expires,
+		AuthTime: grant.AuthTime, IssuedAt: grant.Now, ExpiresAt: expires,
 	})
+	if errors.Is(err, token.ErrNoSigningKey) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	if err != nil {
 		return Tokens{}, fmt.Errorf("issue access token: %w", err)
 	}

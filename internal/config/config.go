@@ -19,11 +19,16 @@ type Config struct {
 
 	JWTSecret                Secret
 	JWTExpiration            time.Duration
+	KeyEncryptionKey         Secret // 32 bytes, or empty: access tokens are signed with JWTSecret
+	KeyEncryptionKeyPrevious []Secret
+	SigningAlgorithm         string
 	JWTRefreshSecret         Secret
 	JWTRefreshSecretPrevious []Secret
 	JWTRefreshExpiration     time.Duration // idle
 	FamilyMaxLifetime        time.Duration
 	RefreshReuseInterval     time.Duration
+
+	RevocationListenURL Secret // DatabaseURL unless it is set
 
 	RequestTimeout     time.Duration
 	DrainDelay         time.Duration // between "not ready" and the end of the listener
@@ -53,7 +58,10 @@ func Settings() []Setting {
 		{Name: listenAddr, Default: "127.0.0.1:$PORT", Description: "address to listen on; wins over PORT"},
 		{Name: publicURL, Default: "http://localhost:$PORT", Description: "the server's own origin and the issuer of its tokens; the same on all replicas"},
 		{Name: audience, Default: "$PUBLIC_URL", Description: "the audience of access tokens"},
-		{Name: jwtSecret, File: true, Description: "signs access tokens (HS256); 32 bytes at least. Required"},
+		{Name: keyEncryptionKey, File: true, Description: "32 bytes in standard base64: access tokens are signed with keys that anyone can verify, kept in the database encrypted with it"},
+		{Name: keyEncryptionKeyPrevious, File: true, Description: "further key-encryption keys that are accepted, separated by spaces or line breaks"},
+		{Name: signingAlgorithm, Default: "ES256", Description: "of new signing keys: `ES256`, `EdDSA` or `RS256`"},
+		{Name: jwtSecret, File: true, Description: "signs access tokens (HS256) where KEY_ENCRYPTION_KEY is not set, and is required there; 32 bytes at least"},
 		{Name: jwtExpiration, Default: "3600", Description: "lifetime of an access token"},
 		{Name: jwtRefreshSecret, File: true, Description: "authenticates and seals refresh tokens; 32 bytes at least, another than JWT_SECRET. Required"},
 		{Name: jwtRefreshSecretPrevious, File: true, Description: "further refresh secrets that are accepted, separated by spaces or line breaks"},
@@ -62,6 +70,7 @@ func Settings() []Setting {
 		{Name: refreshReuseInterval, Default: "10s", Description: "how long a used refresh token gives the same successor once more; 0 to 60s"},
 		{Name: requestTimeout, Default: "5s", Description: "deadline of a request; 100 ms to 20s, written as a duration with its unit or in seconds"},
 		{Name: drainDelay, Default: "5s", Description: "how long `/readyz` says 503 after SIGTERM before the listener closes, for balancers to notice; 0 to 20s"},
+		{Name: revocationListenURL, Default: "$DATABASE_URL", File: true, Description: "where replicas listen for revocations: the primary, past any pooler"},
 		{Name: registration, Default: "closed", Description: "`open` lets people register; `dev` opens it"},
 		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, whose X-Forwarded-For is believed"},
 		{Name: corsAllowedOrigins, Description: "origins, separated by commas, whose pages may call with credentials"},
@@ -79,6 +88,10 @@ const (
 	listenAddr               = "LISTEN_ADDR"
 	publicURL                = "PUBLIC_URL"
 	audience                 = "AUDIENCE"
+	keyEncryptionKey         = "KEY_ENCRYPTION_KEY"
+	keyEncryptionKeyPrevious = "KEY_ENCRYPTION_KEY_PREVIOUS"
+	signingAlgorithm         = "SIGNING_ALGORITHM"
+	revocationListenURL      = "REVOCATION_LISTEN_URL"
 	jwtSecret                = "JWT_SECRET"
 	jwtExpiration            = "JWT_EXPIRATION"
 	jwtRefreshSecret         = "JWT_REFRESH_SECRET"
@@ -99,8 +112,11 @@ const (
 // notYet are settings of the design that this version does not know. Passing over them in silence
 // would serve something else than the operator asked for.
 var notYet = []string{
-	"KEY_ENCRYPTION_KEY", "SIGNING_ALGORITHM", "OPS_ADDR", "TLS_CERT_FILE", "TLS_KEY_FILE", "REVOCATION_LISTEN_URL",
+	"OPS_ADDR", "TLS_CERT_FILE", "TLS_KEY_FILE",
 }
+
+// MaxJWTExpiration is the longest that an access token may live.
+const MaxJWTExpiration = 24 * time.Hour
 
 const (
 	maxFamilyLifetime = 400 * 24 * time.Hour
@@ -116,8 +132,8 @@ func Load(source Source) (Config, error) {
 		DatabaseMaxConns:         int32(r.integer(databaseMaxConns, 16, 1, 10000)),
 		ListenAddr:               r.listenAddress(portNumber),
 		PublicURL:                r.origin(publicURL, portNumber),
-		JWTSecret:                r.secret(jwtSecret),
-		JWTExpiration:            r.duration(jwtExpiration, time.Hour, time.Second, 24*time.Hour),
+		SigningAlgorithm:         r.choice(signingAlgorithm, "ES256", "ES256", "EdDSA", "RS256"),
+		JWTExpiration:            r.duration(jwtExpiration, time.Hour, time.Second, MaxJWTExpiration),
 		JWTRefreshSecret:         r.secret(jwtRefreshSecret),
 		JWTRefreshSecretPrevious: r.previousSecrets(),
 		JWTRefreshExpiration:     r.duration(jwtRefreshExpiration, 24*time.Hour, time.Second, maxFamilyLifetime),
@@ -132,6 +148,15 @@ func Load(source Source) (Config, error) {
 		LogLevel:                 r.level(),
 	}
 	c.Audience = r.text(audience, c.PublicURL)
+	c.KeyEncryptionKey, c.KeyEncryptionKeyPrevious = r.keyEncryptionKeys()
+	c.JWTSecret = Secret{r.optionalSecret(jwtSecret)}
+	if c.JWTSecret.empty() && c.KeyEncryptionKey.empty() && !r.bad[jwtSecret] && !r.bad[keyEncryptionKey] {
+		r.problem(jwtSecret, "is not set, and neither is "+keyEncryptionKey)
+	}
+	c.RevocationListenURL = r.checkAddress(revocationListenURL, Secret{r.optionalSecret(revocationListenURL)})
+	if c.RevocationListenURL.empty() {
+		c.RevocationListenURL = c.DatabaseURL
+	}
 	r.checkLifetimes(c)
 	weakAllowed := r.choice(allowWeakSecrets, "false", "true", "false") == "true"
 	c.Warnings = r.checkSecrets(c, weakAllowed || source.WarnWeakSecrets)
@@ -140,6 +165,22 @@ func Load(source Source) (Config, error) {
 			r.problem(name, "is not known to this version")
 		}
 	}
+	return c, r.err()
+}
+
+// KeyConfig is what the commands need that care for signing keys.
+type KeyConfig struct {
+	DatabaseURL              Secret
+	KeyEncryptionKey         Secret // 32 bytes, or empty
+	KeyEncryptionKeyPrevious []Secret
+	SigningAlgorithm         string
+}
+
+// LoadKeys reads the settings of the commands that care for signing keys.
+func LoadKeys(source Source) (KeyConfig, error) {
+	r := newReader(source)
+	c := KeyConfig{DatabaseURL: r.databaseAddress(databaseURL), SigningAlgorithm: r.choice(signingAlgorithm, "ES256", "ES256", "EdDSA", "RS256")}
+	c.KeyEncryptionKey, c.KeyEncryptionKeyPrevious = r.keyEncryptionKeys()
 	return c, r.err()
 }
 

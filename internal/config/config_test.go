@@ -108,8 +108,8 @@ func TestLoad_Refusals(t *testing.T) {
 		"JWT_SECRET":                  {"short-but-secret", "your_jwt_secret", "changeme-changeme-changeme-changeme", strings.Repeat("x", 40), refreshSecret},
 		"JWT_REFRESH_SECRET":          {"your_jwt_refresh_secret", "tooShortToBeAnyGood"},
 		"JWT_REFRESH_SECRET_PREVIOUS": {"tooShortToBeAnyGood", jwtSecret},
-		"SIGNING_ALGORITHM":           {"ES256"},
-		"KEY_ENCRYPTION_KEY":          {"bm90IHlldA=="},
+		"SIGNING_ALGORITHM":           {"HS512", "none", "es256"},
+		"KEY_ENCRYPTION_KEY":          {"bm90IHlldA==", "no base64", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
 		"OPS_ADDR":                    {":9464"},
 		"TLS_CERT_FILE":               {"/etc/cert.pem"},
 	}

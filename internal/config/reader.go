@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -166,7 +168,10 @@ func (r *reader) secret(name string) Secret {
 
 // databaseAddress reads a required address of a database.
 func (r *reader) databaseAddress(name string) Secret {
-	address := r.secret(name)
+	return r.checkAddress(name, r.secret(name))
+}
+
+func (r *reader) checkAddress(name string, address Secret) Secret {
 	if !address.empty() && r.source.ParseDatabaseURL != nil && r.source.ParseDatabaseURL(address.text) != nil {
 		r.problem(name, "is no address of a PostgreSQL: write postgres://user:password@host:5432/database, special characters percent-encoded")
 	}
@@ -199,6 +204,34 @@ func (r *reader) previousSecrets() (list []Secret) {
 		list = append(list, Secret{value})
 	}
 	return list
+}
+
+// keyEncryptionKeys reads keys of 32 bytes, each in standard base64.
+func (r *reader) keyEncryptionKeys() (current Secret, previous []Secret) {
+	if text := r.optionalSecret(keyEncryptionKey); text != "" {
+		current = r.key(keyEncryptionKey, text)
+	}
+	for _, text := range strings.Fields(r.optionalSecret(keyEncryptionKeyPrevious)) {
+		previous = append(previous, r.key(keyEncryptionKeyPrevious, text))
+	}
+	if current.empty() && len(previous) > 0 && !r.bad[keyEncryptionKey] {
+		r.problem(keyEncryptionKeyPrevious, "is set, but "+keyEncryptionKey+" is not")
+	}
+	return current, previous
+}
+
+func (r *reader) key(name, text string) Secret {
+	const keyBytes = 32
+	key, err := base64.StdEncoding.Strict().DecodeString(text)
+	switch {
+	case err != nil || len(key) != keyBytes:
+		r.problem(name, "is not 32 bytes in standard base64; `openssl rand -base64 32` makes them")
+	case bytes.Count(key, key[:1]) == keyBytes:
+		r.problem(name, "is one byte over and over; `openssl rand -base64 32` makes a good one")
+	default:
+		return Secret{string(key)}
+	}
+	return Secret{}
 }
 
 // duration reads 1h30m or plain seconds. Zero is allowed where the lower bound is.

@@ -12,6 +12,9 @@ type Secret struct{ text string }
 // Reveal returns the value.
 func (s Secret) Reveal() string { return s.text }
 
+// IsSet tells whether there is a value.
+func (s Secret) IsSet() bool { return s.text != "" }
+
 func (s Secret) empty() bool { return s.text == "" }
 
 const redacted = "[redacted]"

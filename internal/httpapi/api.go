@@ -73,6 +73,7 @@ func (a *API) routes() *mux.Router {
 		{[]string{http.MethodGet, http.MethodHead}, "/sessions", a.signedIn(http.StatusUnauthorized, a.handleSessions)},
 		{[]string{http.MethodDelete}, "/sessions", a.signedIn(http.StatusUnauthorized, a.handleEndSessions)},
 		{[]string{http.MethodDelete}, "/sessions/{id}", a.signedIn(http.StatusUnauthorized, a.handleEndSession)},
+		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/jwks.json", a.handleKeySet},
 		{[]string{http.MethodGet, http.MethodHead}, "/livez", a.handleLive},
 		{[]string{http.MethodGet, http.MethodHead}, "/readyz", a.handleReady},
 	} {

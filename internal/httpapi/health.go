@@ -5,7 +5,7 @@ import "net/http"
 // handleLive: GET /livez, that the process serves. It asks nobody: a supervisor that restarted us
 // because PostgreSQL is away would make things worse.
 func (a *API) handleLive(w http.ResponseWriter, _ *http.Request) error {
-	writeStatus(w, "ok")
+	writeStatus(w, "ok", "")
 	return nil
 }
 
@@ -14,15 +14,17 @@ func (a *API) handleReady(w http.ResponseWriter, r *http.Request) error {
 	if a.draining.Load() {
 		return errNotReady
 	}
-	if err := a.auth.Ready(r.Context()); err != nil {
+	hint, err := a.auth.Ready(r.Context())
+	if err != nil {
 		return err
 	}
-	writeStatus(w, "ready")
+	writeStatus(w, "ready", hint)
 	return nil
 }
 
-func writeStatus(w http.ResponseWriter, status string) {
+func writeStatus(w http.ResponseWriter, status, detail string) {
 	writeJSON(w, http.StatusOK, struct {
 		Status string `json:"status"`
-	}{status})
+		Detail string `json:"detail,omitempty"`
+	}{status, detail})
 }

@@ -9,6 +9,7 @@ import (
 	"kindred/internal/auth"
 	"kindred/internal/httpapi"
 	"kindred/internal/password"
+	"kindred/internal/revocation"
 	"kindred/internal/store"
 	"kindred/internal/testdb"
 	"kindred/internal/token"
@@ -62,7 +63,7 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	service := auth.New(auth.Config{
 		ReuseInterval: reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
 		RegistrationOpen: config.registration, NameKey: []byte("name key"),
-	}, st, auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier}, log)
+	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys}, log)
 	return service, httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,
 	}, service)

@@ -69,34 +69,45 @@ func (tx *Tx) ExtendAccess(ctx context.Context, id uuid.UUID, until time.Time) e
 	return nil
 }
 
-// RevokeFamily ends a family for good. changed is false when it had ended before.
+// RevokeFamily ends a family for good and puts its access tokens on the blacklist. changed is false
+// when it had ended before.
 func (tx *Tx) RevokeFamily(ctx context.Context, id uuid.UUID, reason family.Reason, by string) (changed bool, err error) {
 	const statement = `
-		UPDATE token_families SET revoked_at = clock_timestamp(), revoked_reason = $2, revoked_by = $3
-		 WHERE id = $1 AND revoked_at IS NULL`
-	return tx.changeOne(ctx, "revoke family", statement, id, reason, by)
+		WITH ended AS (
+		    UPDATE token_families SET revoked_at = clock_timestamp(), revoked_reason = $2, revoked_by = $3
+		     WHERE id = $1 AND revoked_at IS NULL
+		    RETURNING id, access_until
+		)
+		INSERT INTO revocations (kind, subject, until) SELECT 'family', id, access_until + $4::interval FROM ended
+		RETURNING ` + revocationColumns
+	written, err := tx.list(ctx, "revoke family", statement, id, reason, by, afterlife)
+	return len(written) > 0, err
 }
 
 // RevokeFamilies ends all families of a user but one (uuid.Nil: all), locking them in the order of
-// their ids, and returns those that it ended. The caller holds the user's row since an earlier
-// statement of the same transaction, so that no login slips in between.
+// their ids, puts their access tokens on the blacklist, and returns the families that it ended. The
+// caller holds the user's row since an earlier statement of the same transaction, so that no login
+// slips in between.
 func (tx *Tx) RevokeFamilies(ctx context.Context, userID, except uuid.UUID, reason family.Reason, by string) ([]uuid.UUID, error) {
 	const statement = `
 		WITH held AS MATERIALIZED (
 		    SELECT id FROM token_families
 		     WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL
 		     ORDER BY id FOR UPDATE
+		), ended AS (
+		    UPDATE token_families f SET revoked_at = clock_timestamp(), revoked_reason = $3, revoked_by = $4
+		      FROM held WHERE f.id = held.id AND f.revoked_at IS NULL
+		    RETURNING f.id, f.access_until
 		)
-		UPDATE token_families f SET revoked_at = clock_timestamp(), revoked_reason = $3, revoked_by = $4
-		  FROM held WHERE f.id = held.id AND f.revoked_at IS NULL
-		RETURNING f.id`
-	rows, err := tx.tx.Query(ctx, statement, userID, except, reason, by)
+		INSERT INTO revocations (kind, subject, until) SELECT 'family', id, access_until + $5::interval FROM ended
+		RETURNING ` + revocationColumns
+	written, err := tx.list(ctx, "revoke families", statement, userID, except, reason, by, afterlife)
 	if err != nil {
-		return nil, fmt.Errorf("revoke families: %w", translate(err))
+		return nil, err
 	}
-	ended, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, fmt.Errorf("revoke families: %w", translate(err))
+	ended := make([]uuid.UUID, 0, len(written))
+	for _, r := range written {
+		ended = append(ended, r.Subject)
 	}
 	return ended, nil
 }
@@ -127,19 +138,33 @@ type Standing struct {
 	User     account.User
 	ClientID string
 	AuthTime time.Time
-	Live     bool // neither revoked nor past its absolute expiry
+	Live     bool // the family is neither revoked nor past its absolute expiry, the token not revoked by itself
 }
 
-// Standing reads a family and its user in one statement. ErrNotFound if there is no such family.
-func (s *Store) Standing(ctx context.Context, familyID uuid.UUID) (Standing, error) {
+// AccessToken is what may be revoked of an access token.
+type AccessToken struct {
+	ID       uuid.UUID
+	FamilyID uuid.UUID
+	IssuedAt time.Time
+	KeyID    string // empty where no key of the database signed it
+}
+
+// Standing reads a family and its user in one statement, and whether the blacklist or the end of its
+// key rules out that very token. ErrNotFound if there is no such family.
+func (s *Store) Standing(ctx context.Context, t AccessToken) (Standing, error) {
 	const statement = `
-		SELECT f.client_id, f.auth_time, f.revoked_at IS NULL AND f.expires_at > clock_timestamp(), ` + userColumns + `
+		SELECT f.client_id, f.auth_time,
+		       f.revoked_at IS NULL AND f.expires_at > clock_timestamp()
+		           AND NOT EXISTS (SELECT FROM revocations r WHERE r.subject = $2 AND r.kind = 'token')
+		           AND NOT EXISTS (SELECT FROM revocations r WHERE r.kind = 'all' AND r.before > $3)
+		           AND ($4 = '' OR EXISTS (SELECT FROM signing_keys k WHERE k.id = $4 AND k.revoked_at IS NULL AND k.retired_at IS NULL)),
+		       ` + userColumns + `
 		  FROM token_families f JOIN users u ON u.id = f.user_id
 		 WHERE f.id = $1`
 	var standing Standing
 	err := s.withConn(ctx, func(conn *pgxpool.Conn) error {
 		fields := append([]any{&standing.ClientID, &standing.AuthTime, &standing.Live}, userFields(&standing.User)...)
-		return conn.QueryRow(ctx, statement, familyID).Scan(fields...)
+		return conn.QueryRow(ctx, statement, t.FamilyID, t.ID, t.IssuedAt, t.KeyID).Scan(fields...)
 	})
 	if err != nil {
 		return Standing{}, fmt.Errorf("read standing: %w", err)

@@ -13,8 +13,9 @@ import (
 // Tx is one transaction. What locks hangs here and not on Store, so that locking outside a
 // transaction does not compile. Locks are taken in one order: the user's row, then families by id.
 type Tx struct {
-	tx    pgx.Tx
-	store *Store
+	tx      pgx.Tx
+	store   *Store
+	revoked []Revocation
 }
 
 // InTx runs fn in a transaction: an error rolls back, nil commits. A refusal that must be kept, such

@@ -76,20 +76,38 @@ func (tx *Tx) LockUser(ctx context.Context, id uuid.UUID) (account.User, error) 
 }
 
 // DisableUser and EnableUser change the state of a living user and raise its version, which ends all
-// its access tokens. changed is false when the user was in that state already.
+// its access tokens: those of a lower version go on the blacklist. changed is false when the user was in
+// that state already.
 func (tx *Tx) DisableUser(ctx context.Context, id uuid.UUID) (changed bool, err error) {
 	const statement = `
-		UPDATE users SET disabled_at = clock_timestamp(), version = version + 1
-		 WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL`
-	return tx.changeOne(ctx, "disable user", statement, id)
+		WITH changed AS (
+		    UPDATE users SET disabled_at = clock_timestamp(), version = version + 1
+		     WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL
+		    RETURNING id, version
+		) ` + revokeOlderVersions
+	return tx.changeUser(ctx, "disable user", statement, id)
 }
 
 // EnableUser undoes DisableUser. The families that were revoked stay revoked.
 func (tx *Tx) EnableUser(ctx context.Context, id uuid.UUID) (changed bool, err error) {
 	const statement = `
-		UPDATE users SET disabled_at = NULL, version = version + 1
-		 WHERE id = $1 AND disabled_at IS NOT NULL AND deleted_at IS NULL`
-	return tx.changeOne(ctx, "enable user", statement, id)
+		WITH changed AS (
+		    UPDATE users SET disabled_at = NULL, version = version + 1
+		     WHERE id = $1 AND disabled_at IS NOT NULL AND deleted_at IS NULL
+		    RETURNING id, version
+		) ` + revokeOlderVersions
+	return tx.changeUser(ctx, "enable user", statement, id)
+}
+
+// revokeOlderVersions takes a user whose version rose (changed) and the longest that a token lives.
+const revokeOlderVersions = `
+		INSERT INTO revocations (kind, subject, below, until)
+		SELECT 'user', id, version, clock_timestamp() + $2::interval FROM changed
+		RETURNING ` + revocationColumns
+
+func (tx *Tx) changeUser(ctx context.Context, what, statement string, id uuid.UUID) (changed bool, err error) {
+	written, err := tx.list(ctx, what, statement, id, MaxAccessLifetime+afterlife)
+	return len(written) > 0, err
 }
 
 // ReplacePasswordHash stores another hash of the same password, if the old one still stands. The

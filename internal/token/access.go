@@ -1,10 +1,12 @@
 package token
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,9 @@ var (
 	ErrInvalidAccessToken = errors.New("invalid access token")
 	// ErrExpiredAccessToken is an ErrInvalidAccessToken of a token that was good until it expired.
 	ErrExpiredAccessToken = fmt.Errorf("%w: expired", ErrInvalidAccessToken)
+	// ErrUnknownKey is an ErrInvalidAccessToken that names a key which was not loaded: whoever can load
+	// the keys anew does so and asks again.
+	ErrUnknownKey = fmt.Errorf("%w: unknown key", ErrInvalidAccessToken)
 )
 
 // accessType is the media type in the header (RFC 9068 §2.1): no other JWT of ours or of anybody
@@ -36,9 +41,10 @@ type AccessClaims struct {
 	Role      string
 	Version   int64 // ver: users.version when it was issued
 	AuthTime  time.Time
-	IssuedAt  time.Time      // by the database's clock; whole seconds
+	IssuedAt  time.Time      // by the database's clock; the token has it in whole seconds
 	ExpiresAt time.Time      // likewise
 	Custom    map[string]any // the user's own claims; never over the registered ones
+	KeyID     string         // kid; set by a Verifier
 }
 
 // AccessConfig is shared by an Issuer and its Verifiers.
@@ -83,26 +89,26 @@ type header struct {
 }
 
 // Issuer signs access tokens. It is safe for concurrent use.
-type Issuer struct {
-	config AccessConfig
-	header string // encoded; the same for all tokens of a key
-}
+type Issuer struct{ config AccessConfig }
 
 // NewIssuer makes an Issuer. The error names what the config lacks.
 func NewIssuer(config AccessConfig) (*Issuer, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	k := config.Keys.signing
-	text, err := json.Marshal(header{Algorithm: k.method.Alg(), KeyID: k.id, Type: accessType})
-	if err != nil {
-		return nil, fmt.Errorf("encode header: %w", err)
-	}
-	return &Issuer{config: config, header: base64.RawURLEncoding.EncodeToString(text)}, nil
+	return &Issuer{config: config}, nil
 }
 
-// Issue signs one token.
+// Ready tells whether there is a key to sign with.
+func (i *Issuer) Ready() bool { return i.config.Keys.Ready() }
+
+// Issue signs one token, with the key whose turn it was when the database granted it. ErrNoSigningKey if
+// there is none.
 func (i *Issuer) Issue(c AccessClaims) (string, error) {
+	k, err := i.config.Keys.signingAt(c.IssuedAt)
+	if err != nil {
+		return "", err
+	}
 	issued, expires := c.IssuedAt.Unix(), c.ExpiresAt.Unix()
 	subject, id, session := c.Subject.String(), c.ID.String(), c.SessionID.String()
 	text, err := json.Marshal(payload{
@@ -114,8 +120,7 @@ func (i *Issuer) Issue(c AccessClaims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode claims: %w", err)
 	}
-	signed := i.header + "." + base64.RawURLEncoding.EncodeToString(text)
-	k := i.config.Keys.signing
+	signed := k.header + "." + base64.RawURLEncoding.EncodeToString(text)
 	signature, err := k.method.Sign(signed, k.sign)
 	if err != nil {
 		return "", fmt.Errorf("sign: %w", err)
@@ -140,7 +145,10 @@ func unregistered(custom map[string]any) map[string]any {
 }
 
 // Verifier checks access tokens. It is safe for concurrent use.
-type Verifier struct{ config AccessConfig }
+type Verifier struct {
+	config   AccessConfig
+	verified memory
+}
 
 // NewVerifier makes a Verifier. The error names what the config lacks.
 func NewVerifier(config AccessConfig) (*Verifier, error) {
@@ -153,12 +161,18 @@ func NewVerifier(config AccessConfig) (*Verifier, error) {
 	return &Verifier{config: config}, nil
 }
 
-// Verify accepts what an Issuer of the same config made, in its one spelling, while it lasts. The
-// error is ErrInvalidAccessToken, or ErrExpiredAccessToken for what was good; it never holds the token.
+// Verify accepts what an Issuer of the same config made, in its one spelling, while it lasts. A token
+// that was verified before costs a hash instead of a signature. The error is ErrInvalidAccessToken, or of
+// its kind ErrExpiredAccessToken for what was good and ErrUnknownKey; it never holds the token.
 func (v *Verifier) Verify(raw string) (AccessClaims, error) {
-	claims, err := v.VerifyExpired(raw)
-	if err != nil {
-		return AccessClaims{}, err
+	digest := sha256.Sum256([]byte(raw))
+	claims, known := v.verified.get(digest)
+	if !known || !v.config.Keys.has(claims.KeyID) {
+		var err error
+		if claims, err = v.VerifyExpired(raw); err != nil {
+			return AccessClaims{}, err
+		}
+		v.verified.put(digest, claims)
 	}
 	if !v.config.Now().Add(-leeway).Before(claims.ExpiresAt) {
 		return AccessClaims{}, ErrExpiredAccessToken
@@ -177,9 +191,9 @@ func (v *Verifier) VerifyExpired(raw string) (AccessClaims, error) {
 	if len(parts) != 3 {
 		return AccessClaims{}, ErrInvalidAccessToken
 	}
-	k, ok := v.keyOf(parts[0])
-	if !ok {
-		return AccessClaims{}, ErrInvalidAccessToken
+	k, err := v.keyOf(parts[0])
+	if err != nil {
+		return AccessClaims{}, err
 	}
 	signature, err := decode(parts[2])
 	if err != nil {
@@ -188,22 +202,38 @@ func (v *Verifier) VerifyExpired(raw string) (AccessClaims, error) {
 	if err := k.method.Verify(raw[:len(parts[0])+1+len(parts[1])], signature, k.verify); err != nil {
 		return AccessClaims{}, ErrInvalidAccessToken
 	}
-	return v.claims(parts[1])
+	claims, err := v.claims(parts[1])
+	claims.KeyID = k.id
+	return claims, err
 }
 
 // keyOf reads the header: the key that its kid names, if all else is as we write it. Members that we
 // do not write are refused, crit, jku, jwk, x5u and x5c among them (RFC 7515 §4.1.11, RFC 8725 §3.10).
-func (v *Verifier) keyOf(encoded string) (key, bool) {
+func (v *Verifier) keyOf(encoded string) (key, error) {
 	text, err := decode(encoded)
 	if err != nil {
-		return key{}, false
+		return key{}, ErrInvalidAccessToken
 	}
 	var h header
-	if err := json.Unmarshal(text, &h, json.RejectUnknownMembers(true)); err != nil {
-		return key{}, false
+	if err := json.Unmarshal(text, &h, json.RejectUnknownMembers(true)); err != nil || h.Type != accessType {
+		return key{}, ErrInvalidAccessToken
 	}
-	k, ok := v.config.Keys.byID[h.KeyID]
-	return k, ok && h.Algorithm == k.method.Alg() && h.Type == accessType
+	set := v.config.Keys.set.Load()
+	k, known := set.byID[h.KeyID]
+	switch {
+	case known && h.Algorithm == k.method.Alg():
+		return k, nil
+	case !known && set.public && couldBeOurs(h):
+		return key{}, ErrUnknownKey
+	default:
+		return key{}, ErrInvalidAccessToken
+	}
+}
+
+// couldBeOurs tells whether a key of that name may have been made by a neighbour a moment ago.
+func couldBeOurs(h header) bool {
+	thumbprint, err := decode(h.KeyID)
+	return err == nil && len(thumbprint) == sha256.Size && slices.Contains([]Algorithm{ES256, EdDSA, RS256}, Algorithm(h.Algorithm))
 }
 
 // claims reads what the signature has vouched for, and checks what an issuer of ours always writes.

@@ -1,26 +1,117 @@
 package token
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json"
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Keys is a set of keys by their id, one of which signs. Each id has one algorithm: what a token's
-// header claims is compared with it and never followed (RFC 8725 §3.1).
+// Algorithm names how an asymmetric key signs (RFC 7518 §3.1, RFC 8037 §3.1).
+type Algorithm string
+
+const (
+	ES256 Algorithm = "ES256"
+	EdDSA Algorithm = "EdDSA"
+	RS256 Algorithm = "RS256"
+)
+
+// ErrNoSigningKey: no key signs at that time. Nothing is wrong with the request.
+var ErrNoSigningKey = errors.New("no key signs access tokens")
+
+// SigningKey is an asymmetric key and when it begins to sign.
+type SigningKey struct {
+	ID        string // kid: the thumbprint of the public key (RFC 7638)
+	Algorithm Algorithm
+	Private   crypto.Signer
+	SignFrom  time.Time // by the database's clock
+}
+
+// GenerateKey makes a key of an algorithm.
+func GenerateKey(algorithm Algorithm) (SigningKey, error) {
+	const rsaBits = 3072 // NIST SP 800-57 part 1: as strong as P-256
+	var private crypto.Signer
+	var err error
+	switch algorithm {
+	case ES256:
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case EdDSA:
+		_, private, err = ed25519.GenerateKey(rand.Reader)
+	case RS256:
+		private, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	default:
+		return SigningKey{}, fmt.Errorf("no algorithm %q", algorithm)
+	}
+	if err != nil {
+		return SigningKey{}, fmt.Errorf("generate %s key: %w", algorithm, err)
+	}
+	return newSigningKey(algorithm, private)
+}
+
+// newSigningKey computes the id, and sees to it that the key is of its algorithm.
+func newSigningKey(algorithm Algorithm, private crypto.Signer) (SigningKey, error) {
+	ok := false
+	switch public := private.Public().(type) {
+	case *ecdsa.PublicKey:
+		ok = algorithm == ES256 && public.Curve == elliptic.P256()
+	case ed25519.PublicKey:
+		ok = algorithm == EdDSA
+	case *rsa.PublicKey:
+		ok = algorithm == RS256
+	}
+	if !ok {
+		return SigningKey{}, fmt.Errorf("a key of another kind than %s", algorithm)
+	}
+	thumbprint, err := (&jose.JSONWebKey{Key: private.Public()}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return SigningKey{}, fmt.Errorf("compute thumbprint: %w", err)
+	}
+	return SigningKey{ID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm, Private: private}, nil
+}
+
+// Keys is the keys by their id that an issuer and its verifiers share; it can be replaced while they
+// work. Each id has one algorithm: what a token's header claims is compared with it and never followed
+// (RFC 8725 §3.1).
 type Keys struct {
-	signing key
+	set atomic.Pointer[keySet]
+}
+
+type keySet struct {
+	signing []key // the one that signs last comes last
 	byID    map[string]key
+	jwks    []byte
+	public  bool // keys of the database, which others may know before we do
 }
 
 type key struct {
-	id     string
-	method jwt.SigningMethod
-	sign   any // what the method signs with
-	verify any // what the method verifies with
+	id       string
+	method   jwt.SigningMethod
+	sign     any // what the method signs with
+	verify   any // what the method verifies with
+	signFrom time.Time
+	header   string // encoded: the same for all tokens of the key
+}
+
+func newKey(id string, method jwt.SigningMethod, sign, verify any, signFrom time.Time) (key, error) {
+	text, err := json.Marshal(header{Algorithm: method.Alg(), KeyID: id, Type: accessType})
+	if err != nil {
+		return key{}, fmt.Errorf("encode header: %w", err)
+	}
+	return key{id, method, sign, verify, signFrom, base64.RawURLEncoding.EncodeToString(text)}, nil
 }
 
 // NewHS256Keys makes a set of the one key that a secret is. Its id is derived from the secret, so that
@@ -32,9 +123,65 @@ func NewHS256Keys(secret []byte) (*Keys, error) {
 	const idBytes = 9
 	h := hmac.New(sha256.New, secret)
 	h.Write([]byte("kindred access token key id v1"))
-	k := key{
-		id:     "hs-" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:idBytes]),
-		method: jwt.SigningMethodHS256, sign: secret, verify: secret,
+	k, err := newKey("hs-"+base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:idBytes]), jwt.SigningMethodHS256, secret, secret, time.Time{})
+	if err != nil {
+		return nil, err
 	}
-	return &Keys{signing: k, byID: map[string]key{k.id: k}}, nil
+	keys := &Keys{}
+	keys.set.Store(&keySet{signing: []key{k}, byID: map[string]key{k.id: k}, jwks: []byte(`{"keys":[]}`)})
+	return keys, nil
+}
+
+// NewKeys makes a set without any key: what Replace puts there signs and verifies.
+func NewKeys() *Keys {
+	keys := &Keys{}
+	keys.set.Store(&keySet{public: true})
+	return keys
+}
+
+// Replace puts other keys in place of all that were there. What was verified with a key that is gone is
+// forgotten.
+func (k *Keys) Replace(list []SigningKey) error {
+	set := &keySet{byID: map[string]key{}, public: true}
+	document := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, s := range list {
+		public := s.Private.Public()
+		made, err := newKey(s.ID, jwt.GetSigningMethod(string(s.Algorithm)), s.Private, public, s.SignFrom)
+		if err != nil {
+			return err
+		}
+		set.byID[s.ID] = made
+		set.signing = append(set.signing, made)
+		document.Keys = append(document.Keys, jose.JSONWebKey{Key: public, KeyID: s.ID, Algorithm: string(s.Algorithm), Use: "sig"})
+	}
+	slices.SortStableFunc(set.signing, func(a, b key) int { return a.signFrom.Compare(b.signFrom) })
+	text, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("encode key set: %w", err)
+	}
+	set.jwks = text
+	k.set.Store(set)
+	return nil
+}
+
+// JWKS returns the public keys as a JSON Web Key Set (RFC 7517 §5), nil while none were loaded. The one
+// key of HS256 is a secret and never in it.
+func (k *Keys) JWKS() []byte { return k.set.Load().jwks }
+
+// Ready tells whether any key is there to sign with.
+func (k *Keys) Ready() bool { return len(k.set.Load().signing) > 0 }
+
+// signingAt is the key that signs at an instant of the database's clock: all replicas answer alike.
+func (k *Keys) signingAt(at time.Time) (key, error) {
+	for _, candidate := range slices.Backward(k.set.Load().signing) {
+		if !candidate.signFrom.After(at) {
+			return candidate, nil
+		}
+	}
+	return key{}, ErrNoSigningKey
+}
+
+func (k *Keys) has(id string) bool {
+	_, there := k.set.Load().byID[id]
+	return there
 }
