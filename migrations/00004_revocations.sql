@@ -14,6 +14,7 @@ CREATE TABLE revocations (
     until     timestamptz NOT NULL,
     xid       xid8        NOT NULL DEFAULT pg_current_xact_id(),
     CONSTRAINT revocations_pkey PRIMARY KEY (id),
+    CONSTRAINT revocations_times_are_finite CHECK (isfinite(until) AND isfinite(before)),
     CONSTRAINT revocations_kind_has_its_columns CHECK (
         CASE kind
             WHEN 'family' THEN num_nonnulls(subject) = 1 AND num_nonnulls(family_id, below, before) = 0
@@ -34,6 +35,7 @@ CREATE INDEX revocations_xid ON revocations (xid);
 CREATE INDEX revocations_until ON revocations (until);
 CREATE INDEX revocations_subject ON revocations (subject);
 CREATE INDEX revocations_tokens_of_a_family ON revocations (family_id) WHERE kind = 'token';
+CREATE INDEX revocations_all ON revocations (before) WHERE kind = 'all';
 
 -- Tells followers to read. The payload is empty: what to read stands in the table.
 -- +goose StatementBegin

@@ -95,6 +95,8 @@ CASE kind
     ELSE false
 END)
     CONSTRAINT revocations_pkey PRIMARY KEY (id)
+    CONSTRAINT revocations_times_are_finite CHECK ((isfinite(until) AND isfinite(before)))
+    CREATE INDEX revocations_all ON public.revocations USING btree (before) WHERE (kind = 'all'::text)
     CREATE INDEX revocations_subject ON public.revocations USING btree (subject)
     CREATE INDEX revocations_tokens_of_a_family ON public.revocations USING btree (family_id) WHERE (kind = 'token'::text)
     CREATE INDEX revocations_until ON public.revocations USING btree (until)

@@ -60,7 +60,7 @@ func TestUser_AddDisableEnable(t *testing.T) {
 
 	tokens := s.login(t, "user1")
 	want(0, "", "", "user", "disable", "user1")
-	wantStatus(t, s.get(t, "/protected", tokens.field(t, "accessToken")), http.StatusForbidden)
+	s.awaitStatus(t, "/protected", tokens.field(t, "accessToken"), http.StatusForbidden)
 	wantStatus(t, s.refresh(t, tokens.field(t, "refreshToken")), http.StatusForbidden)
 	wantStatus(t, s.mustPost(t, "/login", `{"username":"user1","password":"password123"}`), http.StatusBadRequest)
 	want(0, "", "", "user", "enable", "user1")

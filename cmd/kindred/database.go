@@ -13,11 +13,13 @@ import (
 
 // openStore opens DATABASE_URL for a command that needs nothing else.
 func openStore(p process) (*store.Store, error) {
-	url, err := config.LoadDatabaseURL(p.settings())
+	url, pooled, err := config.LoadDatabase(p.settings())
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(store.Config{URL: url.Reveal(), MaxConns: 2, RequestTimeout: 10 * time.Second, MaxLifetime: time.Hour})
+	st, err := store.Open(store.Config{
+		URL: url.Reveal(), Pooled: pooled, MaxConns: 2, RequestTimeout: 10 * time.Second, MaxLifetime: time.Hour,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
@@ -27,7 +29,7 @@ func openStore(p process) (*store.Store, error) {
 // withDatabaseURL makes a command's body of a function that needs the address of the database.
 func withDatabaseURL(p process, do func(ctx context.Context, url string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		url, err := config.LoadDatabaseURL(p.settings())
+		url, _, err := config.LoadDatabase(p.settings())
 		if err != nil {
 			return err
 		}

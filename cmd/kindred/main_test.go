@@ -236,6 +236,21 @@ func (s *serving) get(t testing.TB, path, bearer string) answer {
 	return a
 }
 
+// awaitStatus asks until the answer is as wanted, and returns how long that took: what another process
+// revokes is known here a moment later.
+func (s *serving) awaitStatus(t testing.TB, path, bearer string, status int) time.Duration {
+	t.Helper()
+	const patience = 10 * time.Second
+	for began := time.Now(); ; {
+		a := s.get(t, path, bearer)
+		if elapsed := time.Since(began); a.status == status {
+			return elapsed
+		} else if elapsed > patience {
+			t.Fatalf("%s: still %d after %v, want %d: %s", path, a.status, elapsed, status, a.body)
+		}
+	}
+}
+
 func refreshBody(token string) string { return `{"refreshToken":"` + token + `"}` }
 
 func addUser(t testing.TB, db, name string) {

@@ -79,7 +79,7 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 		return nil, fmt.Errorf("derive key for name tags: %w", err)
 	}
 	st, err := store.Open(store.Config{
-		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.DatabaseMaxConns,
+		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.DatabaseMaxConns, Pooled: cfg.DatabasePooled,
 		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime,
 	})
 	if err != nil {
@@ -95,7 +95,14 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins, TrustedProxies: cfg.TrustedProxies,
 		RequestTimeout: cfg.RequestTimeout, Log: log,
 	}, service)
-	feed := revocation.NewFeed(revocation.Config{URL: cfg.RevocationListenURL.Reveal(), KeysChanged: service.LoadKeys, Log: log}, blacklist)
+	feed, err := revocation.NewFeed(revocation.Config{
+		Follow: store.FollowConfig{URL: cfg.RevocationListenURL.Reveal(), Listen: cfg.RevocationListen},
+		Server: st.Server, KeysChanged: service.LoadKeys, Log: log,
+	}, blacklist)
+	if err != nil {
+		st.Close()
+		return nil, fmt.Errorf("REVOCATION_LISTEN_URL: %w", err)
+	}
 	return &server{
 		drain: cfg.DrainDelay, store: st, service: service, blacklist: blacklist, feed: feed, api: api, log: log,
 		http: &http.Server{
@@ -203,18 +210,26 @@ func (s *server) run(ctx context.Context, listener net.Listener, ready func(addr
 	return nil
 }
 
-// maintain makes partitions long before they are needed and deletes revocations that are of no use any
-// more. Should the one fail, a login that misses a partition makes it.
+// maintain makes partitions long before they are needed, deletes revocations that are of no use any more,
+// and says which settings the sessions lack. Should the first fail, a login that misses a partition makes it.
 func (s *server) maintain(ctx context.Context) {
-	const calm, troubled, limit = time.Hour, time.Minute, 30 * time.Second
+	const calm, troubled, limit = time.Hour, 5 * time.Second, 30 * time.Second
+	failing := false
 	for {
 		attempt, cancel := context.WithTimeout(ctx, limit)
-		err := errors.Join(s.store.EnsurePartitions(attempt), s.store.PurgeRevocations(attempt))
+		loose, err := s.store.LooseSettings(attempt)
+		if len(loose) > 0 {
+			s.log.Warn("sessions of the database are not bounded as they should be", "settings", loose)
+		}
+		err = errors.Join(err, s.store.EnsurePartitions(attempt), s.store.PurgeRevocations(attempt))
 		cancel()
+		if err != nil && !failing && ctx.Err() == nil {
+			s.log.Warn("maintenance failed; it is tried again until it succeeds", "error", err)
+		}
+		failing = err != nil
 		wait := calm
-		if err != nil && ctx.Err() == nil {
+		if failing {
 			wait = troubled
-			s.log.Warn("maintenance failed", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -27,7 +27,7 @@ func TestServe_ReuseEndsTheFamilyOnBothProcesses(t *testing.T) {
 	wantStatus(t, a.refresh(t, first.field(t, "refreshToken")), http.StatusForbidden)
 	for _, replica := range []*serving{a, b} {
 		wantStatus(t, replica.refresh(t, second.field(t, "refreshToken")), http.StatusForbidden)
-		wantStatus(t, replica.get(t, "/protected", second.field(t, "accessToken")), http.StatusForbidden)
+		replica.awaitStatus(t, "/protected", second.field(t, "accessToken"), http.StatusForbidden)
 		wantStatus(t, replica.get(t, "/me", second.field(t, "accessToken")), http.StatusUnauthorized)
 		wantStatus(t, replica.get(t, "/sessions", first.field(t, "accessToken")), http.StatusUnauthorized)
 		wantStatus(t, replica.get(t, "/protected", other.field(t, "accessToken")), http.StatusOK)

@@ -39,18 +39,21 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 	}) {
 	case revocation.Revoked:
 		return Identity{}, ErrInvalidAccessToken
-	case revocation.Clear:
-		return Identity{
-			User:      account.User{ID: claims.Subject, Username: claims.Username, Role: claims.Role, Version: claims.Version, Claims: claims.Custom},
-			SessionID: claims.SessionID, ClientID: claims.ClientID, AuthTime: claims.AuthTime,
-		}, nil
-	default:
-		return s.ask(ctx, claims)
+	case revocation.Unknown:
+		if err := s.ask(ctx, claims); err != nil {
+			return Identity{}, err
+		}
 	}
+	return Identity{
+		User: account.User{
+			ID: claims.Subject, Username: claims.Username, Role: claims.Role, Version: claims.Version, Claims: claims.Custom,
+		},
+		SessionID: claims.SessionID, ClientID: claims.ClientID, AuthTime: claims.AuthTime,
+	}, nil
 }
 
-// ask reads what the database says of a token that was verified.
-func (s *Service) ask(ctx context.Context, claims token.AccessClaims) (Identity, error) {
+// ask lets the database say whether a token that was verified stands.
+func (s *Service) ask(ctx context.Context, claims token.AccessClaims) error {
 	keyID := claims.KeyID
 	if s.keyBox == nil {
 		keyID = "" // the secret's own, which no row has
@@ -58,14 +61,13 @@ func (s *Service) ask(ctx context.Context, claims token.AccessClaims) (Identity,
 	standing, err := s.store.Standing(ctx, store.AccessToken{
 		ID: claims.ID, FamilyID: claims.SessionID, IssuedAt: claims.IssuedAt, KeyID: keyID,
 	})
-	if errors.Is(err, store.ErrNotFound) {
-		return Identity{}, ErrInvalidAccessToken
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return ErrInvalidAccessToken
+	case err != nil:
+		return err
+	case !standing.Live, !standing.User.Enabled(), standing.User.ID != claims.Subject, claims.Version < standing.User.Version:
+		return ErrInvalidAccessToken
 	}
-	if err != nil {
-		return Identity{}, err
-	}
-	if !standing.Live || !standing.User.Enabled() || standing.User.ID != claims.Subject || claims.Version < standing.User.Version {
-		return Identity{}, ErrInvalidAccessToken
-	}
-	return Identity{User: standing.User, SessionID: claims.SessionID, ClientID: standing.ClientID, AuthTime: standing.AuthTime}, nil
+	return nil
 }

@@ -127,17 +127,21 @@ func (e *NotReadyError) Error() string { return "not ready: " + e.Reason }
 func (s *Service) Ready(ctx context.Context) (hint string, err error) {
 	err = s.store.CheckReady(ctx)
 	var schema *store.SchemaError
-	switch {
-	case errors.As(err, &schema):
+	if errors.As(err, &schema) {
 		return "", &NotReadyError{Reason: schema.Error()}
-	case err != nil:
+	}
+	loose, looseErr := s.store.LooseSettings(ctx)
+	switch {
+	case err != nil || looseErr != nil:
 		return "", &NotReadyError{Reason: "the database is not available"}
 	case !s.issuer.Ready():
 		return "", &NotReadyError{Reason: "no signing key is loaded: see the log"}
-	case !s.blacklist.Fresh():
-		return "the revocation feed is late: access tokens are checked in the database", nil
 	}
-	return "", nil
+	hints := loose
+	if !s.blacklist.Fresh() {
+		hints = append(hints, "the revocation feed is late: access tokens are checked in the database")
+	}
+	return strings.Join(hints, "; "), nil
 }
 
 // journal collects the events of one transaction.

@@ -13,6 +13,7 @@ import (
 type Config struct {
 	DatabaseURL      Secret
 	DatabaseMaxConns int32
+	DatabasePooled   bool // DatabaseURL leads through a pooler in transaction mode
 	ListenAddr       string
 	PublicURL        string // the issuer; an origin without a path
 	Audience         string
@@ -29,6 +30,7 @@ type Config struct {
 	RefreshReuseInterval     time.Duration
 
 	RevocationListenURL Secret // DatabaseURL unless it is set
+	RevocationListen    bool   // not where that leads through a pooler
 
 	RequestTimeout     time.Duration
 	DrainDelay         time.Duration // between "not ready" and the end of the listener
@@ -54,6 +56,7 @@ func Settings() []Setting {
 	return []Setting{
 		{Name: databaseURL, File: true, Description: "PostgreSQL 15 or newer, as a URL or as keywords. Required"},
 		{Name: databaseMaxConns, Default: "16", Description: "connections that one replica opens at most"},
+		{Name: databasePooler, Default: "none", Description: "`transaction` where DATABASE_URL leads through PgBouncer in transaction mode: [what that needs](docs/operations.md#pgbouncer)"},
 		{Name: port, Default: "3000", Description: "port on 127.0.0.1, where LISTEN_ADDR is not set"},
 		{Name: listenAddr, Default: "127.0.0.1:$PORT", Description: "address to listen on; wins over PORT"},
 		{Name: publicURL, Default: "http://localhost:$PORT", Description: "the server's own origin and the issuer of its tokens; the same on all replicas"},
@@ -84,6 +87,7 @@ func Settings() []Setting {
 const (
 	databaseURL              = "DATABASE_URL"
 	databaseMaxConns         = "DATABASE_MAX_CONNS"
+	databasePooler           = "DATABASE_POOLER"
 	port                     = "PORT"
 	listenAddr               = "LISTEN_ADDR"
 	publicURL                = "PUBLIC_URL"
@@ -130,6 +134,7 @@ func Load(source Source) (Config, error) {
 	c := Config{
 		DatabaseURL:              r.databaseAddress(databaseURL),
 		DatabaseMaxConns:         int32(r.integer(databaseMaxConns, 16, 1, 10000)),
+		DatabasePooled:           r.pooled(),
 		ListenAddr:               r.listenAddress(portNumber),
 		PublicURL:                r.origin(publicURL, portNumber),
 		SigningAlgorithm:         r.choice(signingAlgorithm, "ES256", "ES256", "EdDSA", "RS256"),
@@ -154,8 +159,9 @@ func Load(source Source) (Config, error) {
 		r.problem(jwtSecret, "is not set, and neither is "+keyEncryptionKey)
 	}
 	c.RevocationListenURL = r.checkAddress(revocationListenURL, Secret{r.optionalSecret(revocationListenURL)})
+	c.RevocationListen = true
 	if c.RevocationListenURL.empty() {
-		c.RevocationListenURL = c.DatabaseURL
+		c.RevocationListenURL, c.RevocationListen = c.DatabaseURL, !c.DatabasePooled
 	}
 	r.checkLifetimes(c)
 	weakAllowed := r.choice(allowWeakSecrets, "false", "true", "false") == "true"
@@ -184,11 +190,15 @@ func LoadKeys(source Source) (KeyConfig, error) {
 	return c, r.err()
 }
 
-// LoadDatabaseURL reads what the commands need that touch only the database.
-func LoadDatabaseURL(source Source) (Secret, error) {
+// LoadDatabase reads what the commands need that touch only the database.
+func LoadDatabase(source Source) (url Secret, pooled bool, err error) {
 	r := newReader(source)
-	url := r.databaseAddress(databaseURL)
-	return url, r.err()
+	url, pooled = r.databaseAddress(databaseURL), r.pooled()
+	return url, pooled, r.err()
+}
+
+func (r *reader) pooled() bool {
+	return r.choice(databasePooler, "none", "none", "transaction") == "transaction"
 }
 
 func (r *reader) checkLifetimes(c Config) {

@@ -25,7 +25,10 @@ func (a *API) handleRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusCreated, describe(user))
+	writeJSON(w, http.StatusCreated, struct {
+		userBody
+		CreatedAt string `json:"createdAt"`
+	}{describe(user), timestamp(user.CreatedAt)})
 	return nil
 }
 
@@ -87,14 +90,13 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // userBody is a user as the API shows it.
 type userBody struct {
-	ID        string `json:"id"`
-	Username  string `json:"username"`
-	Role      string `json:"role"`
-	CreatedAt string `json:"createdAt,omitempty"`
+	ID       string `json:"id"`
+	Username string `json:"username"`
+	Role     string `json:"role"`
 }
 
 func describe(user account.User) userBody {
-	return userBody{user.ID.String(), user.Username, user.Role, timestamp(user.CreatedAt)}
+	return userBody{user.ID.String(), user.Username, user.Role}
 }
 
 // timestamp is RFC 3339 in UTC, to the millisecond.

@@ -14,12 +14,10 @@ func isInvalidToken(err error) bool { return errors.Is(err, auth.ErrInvalidAcces
 
 // handleProtected: GET /protected, the example of a resource.
 func (a *API) handleProtected(w http.ResponseWriter, _ *http.Request, who auth.Identity) error {
-	user := describe(who.User)
-	user.CreatedAt = ""
 	writeJSON(w, http.StatusOK, struct {
 		Message string   `json:"message"`
 		User    userBody `json:"user"`
-	}{"Welcome to protected route!", user})
+	}{"Welcome to protected route!", describe(who.User)})
 	return nil
 }
 

@@ -55,6 +55,7 @@ type Set struct {
 	subjects map[subject]entry // families, tokens and users
 	all      entry             // before an instant
 	complete bool              // nothing was left out
+	leftOut  time.Time         // when something last was
 	sent     time.Time         // when the newest reading was asked for
 	pruned   time.Time         // by the database
 	heard    chan struct{}     // closed at the next reading
@@ -102,11 +103,15 @@ func (s *Set) Fresh() bool {
 	return s.complete && s.fresh()
 }
 
-// fresh asks both clocks: the monotonic one stands still while the machine sleeps, and the other can
-// be set.
 func (s *Set) fresh() bool {
 	now := s.clock()
-	return !s.sent.IsZero() && now.Sub(s.sent) < freshFor && now.Round(0).Sub(s.sent.Round(0)) < freshFor
+	return !s.sent.IsZero() && vouches(now.Sub(s.sent), now.Round(0).Sub(s.sent.Round(0)))
+}
+
+// vouches takes a reading's age by both clocks: the steady one stands still while the machine sleeps, and
+// the one on the wall can be set, back too.
+func vouches(steady, wall time.Duration) bool {
+	return steady < freshFor && 0 <= wall && wall < freshFor
 }
 
 // Add puts revocations on the list at once, such as this replica's own, before it acknowledges them.
@@ -119,33 +124,35 @@ func (s *Set) Add(list []store.Revocation) {
 func (s *Set) add(list []store.Revocation) {
 	for _, r := range list {
 		if r.Kind == store.RevokedAll {
-			if r.Before.After(s.all.before) {
-				s.all = entry{before: r.Before, until: r.Until}
-			}
+			s.all = entry{before: later(s.all.before, r.Before), until: later(s.all.until, r.Until)}
 			continue
 		}
 		key := subject{r.Kind, r.Subject}
 		known, there := s.subjects[key]
 		if !there && len(s.subjects) >= maxEntries {
-			s.complete = false
+			s.complete, s.leftOut = false, s.clock()
 			continue
 		}
-		if r.Until.After(known.until) {
-			known.until = r.Until
-		}
-		known.below = max(known.below, r.Below)
-		s.subjects[key] = known
+		s.subjects[key] = entry{below: max(known.below, r.Below), until: later(known.until, r.Until)}
 	}
 }
 
-// take is one reading; whole if it began at the beginning. What has expired goes first: a list that was
-// too long gets room again.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// take is one reading, asked for at sent. What has expired goes first: a list that was too long gets room
+// again. It is complete once it was read as a whole and all of it had room, this replica's own revocations
+// too that came meanwhile, since such a reading may be older than they are.
 func (s *Set) take(reading store.Reading, sent time.Time, whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.prune(reading.Now)
+	s.prune(reading.Now, whole)
 	if whole {
-		s.complete = true
+		s.complete = s.leftOut.Before(sent)
 	}
 	if len(reading.Revocations) > maxEntries {
 		s.complete = false
@@ -157,9 +164,9 @@ func (s *Set) take(reading store.Reading, sent time.Time, whole bool) {
 }
 
 // prune drops what has expired, now and then: it goes through the whole list.
-func (s *Set) prune(now time.Time) {
+func (s *Set) prune(now time.Time, whole bool) {
 	const interval = 10 * time.Second
-	if now.Sub(s.pruned) < interval && len(s.subjects) < maxEntries {
+	if !whole && now.Sub(s.pruned) < interval {
 		return
 	}
 	s.pruned = now

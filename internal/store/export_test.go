@@ -6,8 +6,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// RotateStatement lets a test look at its plan.
-const RotateStatement = rotateStatement
+// Statements of which a test looks at the plan.
+const (
+	RotateStatement   = rotateStatement
+	ReadStatement     = readStatement
+	StandingStatement = standingStatement
+)
 
 // Show reads a setting of one of the pool's sessions.
 func (s *Store) Show(ctx context.Context, name string) (value string, err error) {

@@ -135,10 +135,8 @@ func (s *Store) LiveFamilies(ctx context.Context, userID uuid.UUID) ([]family.Fa
 
 // Standing is what an access token's check needs to know of its family and user, by the database.
 type Standing struct {
-	User     account.User
-	ClientID string
-	AuthTime time.Time
-	Live     bool // the family is neither revoked nor past its absolute expiry, the token not revoked by itself
+	User account.User
+	Live bool // the family is neither revoked nor past its absolute expiry, the token not revoked by itself
 }
 
 // AccessToken is what may be revoked of an access token.
@@ -149,22 +147,22 @@ type AccessToken struct {
 	KeyID    string // empty where no key of the database signed it
 }
 
+const standingStatement = `
+	SELECT f.revoked_at IS NULL AND f.expires_at > clock_timestamp()
+	           AND NOT EXISTS (SELECT FROM revocations r WHERE r.subject = $2 AND r.kind = 'token')
+	           AND NOT EXISTS (SELECT FROM revocations r WHERE r.kind = 'all' AND r.before > $3)
+	           AND ($4 = '' OR EXISTS (SELECT FROM signing_keys k WHERE k.id = $4 AND k.revoked_at IS NULL AND k.retired_at IS NULL)),
+	       ` + userColumns + `
+	  FROM token_families f JOIN users u ON u.id = f.user_id
+	 WHERE f.id = $1`
+
 // Standing reads a family and its user in one statement, and whether the blacklist or the end of its
 // key rules out that very token. ErrNotFound if there is no such family.
 func (s *Store) Standing(ctx context.Context, t AccessToken) (Standing, error) {
-	const statement = `
-		SELECT f.client_id, f.auth_time,
-		       f.revoked_at IS NULL AND f.expires_at > clock_timestamp()
-		           AND NOT EXISTS (SELECT FROM revocations r WHERE r.subject = $2 AND r.kind = 'token')
-		           AND NOT EXISTS (SELECT FROM revocations r WHERE r.kind = 'all' AND r.before > $3)
-		           AND ($4 = '' OR EXISTS (SELECT FROM signing_keys k WHERE k.id = $4 AND k.revoked_at IS NULL AND k.retired_at IS NULL)),
-		       ` + userColumns + `
-		  FROM token_families f JOIN users u ON u.id = f.user_id
-		 WHERE f.id = $1`
 	var standing Standing
 	err := s.withConn(ctx, func(conn *pgxpool.Conn) error {
-		fields := append([]any{&standing.ClientID, &standing.AuthTime, &standing.Live}, userFields(&standing.User)...)
-		return conn.QueryRow(ctx, statement, t.FamilyID, t.ID, t.IssuedAt, t.KeyID).Scan(fields...)
+		fields := append([]any{&standing.Live}, userFields(&standing.User)...)
+		return conn.QueryRow(ctx, standingStatement, t.FamilyID, t.ID, t.IssuedAt, t.KeyID).Scan(fields...)
 	})
 	if err != nil {
 		return Standing{}, fmt.Errorf("read standing: %w", err)

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -246,26 +245,10 @@ func (n planNode) find(kind string) []string {
 // explain asks for the generic plan, the one that the server's sessions are told to use.
 func explain(t *testing.T, db *testdb.DB, r store.Rotation) planNode {
 	t.Helper()
-	conn := db.Conn(t)
 	arguments := fmt.Sprintf(`ARRAY['%s']::uuid[], ARRAY['%s']::uuid[], ARRAY['\x%x']::bytea[], ARRAY['%s'], ARRAY['%s']::uuid[], ARRAY['\x%x']::bytea[],
 		ARRAY['\x00']::bytea[], ARRAY['ua'], ARRAY['192.0.2.1']::inet[], '1h', '5m'`, r.FamilyID, r.TokenID, r.TokenHash, r.ClientID, r.ChildID, r.ChildHash)
-	for _, statement := range []string{
-		`SET plan_cache_mode = force_generic_plan`,
-		`PREPARE rotate (uuid[], uuid[], bytea[], text[], uuid[], bytea[], bytea[], text[], inet[], interval, interval) AS ` + store.RotateStatement,
-	} {
-		if _, err := conn.Exec(t.Context(), statement, pgx.QueryExecModeSimpleProtocol); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var raw []byte
-	if err := conn.QueryRow(t.Context(), `EXPLAIN (FORMAT JSON) EXECUTE rotate (`+arguments+`)`, pgx.QueryExecModeSimpleProtocol).Scan(&raw); err != nil {
-		t.Fatal(err)
-	}
-	var plans []struct{ Plan planNode }
-	if err := json.Unmarshal(raw, &plans); err != nil || len(plans) != 1 {
-		t.Fatalf("plan %s: %v", raw, err)
-	}
-	return plans[0].Plan
+	return explainStatement(t, db, "force_generic_plan",
+		`rotate (uuid[], uuid[], bytea[], text[], uuid[], bytea[], bytea[], text[], inet[], interval, interval) AS `+store.RotateStatement, arguments)
 }
 
 // now() is as old as the transaction, and with it as the wait for the family's lock.

@@ -24,6 +24,7 @@ type Config struct {
 	MaxConns       int32         // connections at most; the default is 16
 	RequestTimeout time.Duration // deadline of a request: every statement must end before it
 	MaxLifetime    time.Duration // of a family: how far ahead partitions must reach
+	Pooled         bool          // URL leads through a pooler in transaction mode
 	Tracer         pgx.QueryTracer
 }
 
@@ -33,6 +34,7 @@ type Store struct {
 	health      health
 	pingTimeout time.Duration
 	maxLifetime time.Duration
+	settings    map[string]string // of its sessions
 }
 
 // ParseURL tells whether Open could use an address. The error may quote it.
@@ -53,14 +55,23 @@ func Open(config Config) (*Store, error) {
 		pc.MaxConns = config.MaxConns
 	}
 	pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
-	st := &Store{pingTimeout: config.RequestTimeout / 4, maxLifetime: config.MaxLifetime}
+	settings := sessionSettings(config.RequestTimeout)
+	st := &Store{pingTimeout: config.RequestTimeout / 4, maxLifetime: config.MaxLifetime, settings: settings}
 	pc.ShouldPing = st.foundDead
 	pc.ConnConfig.Tracer = watchedBy(st, config.Tracer)
 	pc.ConnConfig.ConnectTimeout = config.RequestTimeout / 2
 	leaveQuickly(pc)
-	for name, value := range sessionSettings(config.RequestTimeout) {
-		if _, set := pc.ConnConfig.RuntimeParams[name]; !set {
-			pc.ConnConfig.RuntimeParams[name] = value
+	pc.ConnConfig.RuntimeParams["application_name"] = "kindred"
+	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if config.Pooled {
+		// A pooler refuses other parameters, and the next statement may run in another session than the one
+		// that prepared it. The settings come from ALTER ROLE … IN DATABASE … SET; LooseSettings looks.
+		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	} else {
+		for name, value := range settings {
+			if _, set := pc.ConnConfig.RuntimeParams[name]; !set {
+				pc.ConnConfig.RuntimeParams[name] = value
+			}
 		}
 	}
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
@@ -104,8 +115,6 @@ func leaveQuickly(pc *pgxpool.Config) {
 func sessionSettings(request time.Duration) map[string]string {
 	milliseconds := func(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 	return map[string]string{
-		"application_name":                    "kindred",
-		"timezone":                            "UTC",
 		"default_transaction_isolation":       "read committed",
 		"plan_cache_mode":                     "force_generic_plan",
 		"lock_timeout":                        milliseconds(min(500*time.Millisecond, request/2)),

@@ -5,22 +5,25 @@ import (
 	"time"
 )
 
-// clockSQL shadows the two built-ins that the product reads time with. The product calls them
-// without a schema, so it needs no switch for tests. The server's start is long ago unless a test
-// says otherwise: the rule that the reuse interval begins there at the earliest would else hold in
-// every test, since the server has just started.
+// clockSQL shadows the built-ins that the product reads time with, and asks whether it talks to a
+// standby. The product calls them without a schema, so it needs no switch for tests. The server's start
+// is long ago unless a test says otherwise: the rule that the reuse interval begins there at the earliest
+// would else hold in every test, since the server has just started.
 const clockSQL = `
 CREATE SCHEMA testclock;
 CREATE TABLE testclock.shift (
     ahead        interval    NOT NULL,
     frozen       timestamptz,
-    server_start timestamptz NOT NULL
+    server_start timestamptz NOT NULL,
+    in_recovery  boolean     NOT NULL
 );
-INSERT INTO testclock.shift (ahead, server_start) VALUES ('0', '2000-01-01 00:00+00');
+INSERT INTO testclock.shift (ahead, server_start, in_recovery) VALUES ('0', '2000-01-01 00:00+00', false);
 CREATE FUNCTION testclock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
     'SELECT coalesce(frozen, pg_catalog.clock_timestamp()) + ahead FROM testclock.shift';
 CREATE FUNCTION testclock.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql STABLE AS
     'SELECT server_start FROM testclock.shift';
+CREATE FUNCTION testclock.pg_is_in_recovery() RETURNS boolean LANGUAGE sql VOLATILE AS
+    'SELECT in_recovery FROM testclock.shift';
 GRANT USAGE ON SCHEMA testclock TO PUBLIC;
 GRANT SELECT ON testclock.shift TO PUBLIC;`
 
@@ -63,4 +66,10 @@ func (db *DB) Now() time.Time {
 func (db *DB) SetServerStart(t testing.TB, at time.Time) {
 	t.Helper()
 	exec(t, db.url, "SetServerStart", "UPDATE testclock.shift SET server_start = $1", at)
+}
+
+// SetStandby makes the database call itself a standby, or a primary again.
+func (db *DB) SetStandby(t testing.TB, standby bool) {
+	t.Helper()
+	exec(t, db.url, "SetStandby", "UPDATE testclock.shift SET in_recovery = $1", standby)
 }
