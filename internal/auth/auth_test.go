@@ -40,6 +40,8 @@ type replica struct {
 	*auth.Service
 	statements *statements
 	store      *store.Store
+	blacklist  *revocation.Set
+	fed        bool // a feed keeps the blacklist; else each check asks the database
 }
 
 type option func(*auth.Config, *[]string)
@@ -51,6 +53,12 @@ func withSecrets(secrets ...string) option {
 
 func newReplica(t testing.TB, db *testdb.DB, options ...option) replica {
 	t.Helper()
+	return newReplicaAt(t, db, db.URL(), options...)
+}
+
+// newReplicaAt reaches the database by a way of its own.
+func newReplicaAt(t testing.TB, db *testdb.DB, url string, options ...option) replica {
+	t.Helper()
 	config := auth.Config{
 		ReuseInterval: interval, IdleLifetime: idle, MaxLifetime: lifetime, AccessLifetime: access,
 		RegistrationOpen: true, NameKey: []byte("name key"),
@@ -60,12 +68,45 @@ func newReplica(t testing.TB, db *testdb.DB, options ...option) replica {
 		o(&config, &secrets)
 	}
 	counted := &statements{}
-	st, err := store.Open(store.Config{URL: db.URL(), RequestTimeout: 5 * time.Second, MaxLifetime: lifetime, Tracer: counted})
+	st, err := store.Open(store.Config{URL: url, RequestTimeout: 5 * time.Second, MaxLifetime: lifetime, Tracer: counted})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(st.Close)
-	return replica{auth.New(config, st, revocation.NewSet(time.Now), newSecrets(t, db, secrets), slog.New(slog.DiscardHandler)), counted, st}
+	blacklist := revocation.NewSet(time.Now)
+	service := auth.New(config, st, blacklist, newSecrets(t, db, secrets), slog.New(slog.DiscardHandler))
+	return replica{Service: service, statements: counted, store: st, blacklist: blacklist}
+}
+
+// feed starts the feed of a replica, by a way of its own, and returns the replica once it has read.
+func (r replica) feed(t testing.TB, url string) replica {
+	t.Helper()
+	feed, err := revocation.NewFeed(revocation.Config{
+		Follow: store.FollowConfig{URL: url, Listen: true}, Server: r.store.Server, KeysChanged: r.LoadKeys, Log: slog.New(slog.DiscardHandler),
+	}, r.blacklist)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { feed.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	r.fed = true
+	r.hear(t)
+	return r
+}
+
+// hear waits until the replica knows all that was revoked before the call.
+func (r replica) hear(t testing.TB) {
+	t.Helper()
+	if !r.fed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := r.blacklist.Next(ctx); err != nil {
+		t.Fatalf("the feed does not read: %v", err)
+	}
 }
 
 func newSecrets(t testing.TB, db *testdb.DB, refresh []string) auth.Secrets {
@@ -143,6 +184,7 @@ func (r replica) wantSignedIn(t testing.TB, tokens auth.Tokens) auth.Identity {
 
 func (r replica) wantSignedOut(t testing.TB, tokens auth.Tokens) {
 	t.Helper()
+	r.hear(t)
 	if _, err := r.Authenticate(t.Context(), tokens.AccessToken); !errors.Is(err, auth.ErrInvalidAccessToken) {
 		t.Errorf("authenticate: error %v, want ErrInvalidAccessToken", err)
 	}

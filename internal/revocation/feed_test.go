@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -236,17 +233,17 @@ func TestFeed_ServerThatChangesUnderTheConnection(t *testing.T) {
 func TestFeed_LostIsSaidOnceAndHeals(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	line := newLine(t, db)
-	f := follow(t, db, func(c *Config) { c.Follow.URL = line.url })
+	line := db.Line(t)
+	f := follow(t, db, func(c *Config) { c.Follow.URL = line.URL() })
 	f.await(t, true)
 	for n := 1; n <= 2; n++ {
-		line.hold(true) // connections stand, and nothing comes through: no reset, no close
+		line.Hold()
 		f.await(t, false)
 		want(t, f.Set, Token{}, Unknown)
 		meanwhile := revoke(t, db)
 		f.awaitLog(t, lost, n)
 		want(t, f.Set, Token{FamilyID: meanwhile}, Unknown)
-		line.hold(false)
+		line.Release()
 		f.awaitLog(t, back, n)
 		f.await(t, true)
 		want(t, f.Set, Token{FamilyID: meanwhile}, Revoked)
@@ -314,80 +311,4 @@ func TestFeed_LoadsKeysWhenTheyMayHaveChanged(t *testing.T) {
 	if after := loads(); after != before+1 {
 		t.Errorf("keys were loaded %d times for one change", after-before)
 	}
-}
-
-// line is a way to the database that can be held up without being cut.
-type line struct {
-	url  string
-	mu   sync.Mutex
-	held chan struct{} // nil where data passes
-}
-
-func newLine(t testing.TB, db *testdb.DB) *line {
-	t.Helper()
-	u, err := url.Parse(db.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	target := u.Host
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = listener.Addr().String()
-	l := &line{url: u.String()}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := new(net.Dialer).DialContext(ctx, "tcp", target)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			context.AfterFunc(ctx, func() { client.Close(); server.Close() })
-			running.Go(func() { l.pass(ctx, server, client) })
-			running.Go(func() { l.pass(ctx, client, server) })
-		}
-	})
-	t.Cleanup(func() { cancel(); listener.Close(); running.Wait() })
-	return l
-}
-
-func (l *line) pass(ctx context.Context, to, from net.Conn) {
-	defer to.Close()
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
-		l.mu.Lock()
-		held := l.held
-		l.mu.Unlock()
-		if held != nil {
-			select {
-			case <-held:
-			case <-ctx.Done():
-			}
-		}
-		if _, err := io.Copy(to, bytes.NewReader(buffer[:n])); err != nil {
-			return
-		}
-	}
-}
-
-func (l *line) hold(hold bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if hold {
-		l.held = make(chan struct{})
-		return
-	}
-	close(l.held)
-	l.held = nil
 }

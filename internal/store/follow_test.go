@@ -238,6 +238,25 @@ func TestFollower_HearsWhatCameBetweenReadingAndWait(t *testing.T) {
 	}
 }
 
+// What is heard while a reading is under way may be what it just missed: one more follows, and no third.
+func TestFollower_HearsDuringAReading(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	f := follow(t, db.URL())
+	reading := readList(t, f, store.Beginning)
+	revoke(t, db.Conn(t), time.Hour)
+	reading = readList(t, f, reading.Next)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.Wait(ended, time.Hour); err != nil {
+		t.Errorf("it was not heard: %v", err)
+	}
+	readList(t, f, reading.Next)
+	if err := f.Wait(ended, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("it was heard twice: error %v", err)
+	}
+}
+
 func TestFollower_TakesTheURLOfThePool(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
