@@ -5,16 +5,17 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
+REVOCATION_ROUNDS ?= 500
 DOCKER ?= docker
 KINDRED_IMAGE ?= kindred:latest
 COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOCKER) compose; else echo docker-compose; fi)
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race bench lint fuzz image up down clean
+.PHONY: help run build test race test-pgbouncer bench bench-revocation lint fuzz image up down clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
 
 run: build ## serve on http://localhost:3000 with a PostgreSQL of its own
 	@exec bin/kindred dev
@@ -32,9 +33,16 @@ bench: build ## the speed, beside what it is made of: a table and bench.json
 	go build -trimpath -o bin/kindred-bench ./cmd/kindred-bench
 	@exec bin/kindred-bench $(BENCHFLAGS)
 
+test-pgbouncer: ## two replicas behind a PgBouncer of this machine (Debian and Ubuntu: apt-get install pgbouncer)
+	go test $(TESTFLAGS) -tags pgbouncer -run '^TestPgBouncer' ./cmd/kindred
+
+bench-revocation: ## how soon one replica refuses what another has revoked
+	REVOCATION_ROUNDS=$(REVOCATION_ROUNDS) go test -count=1 -timeout 30m -v -run '^TestServe_RevocationReachesTheOtherProcess$$' ./cmd/kindred
+
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go vet -tags pgbouncer ./cmd/kindred
 	go tool -modfile=tools.mod staticcheck ./...
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
