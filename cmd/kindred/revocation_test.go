@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"kindred/internal/config"
+	"kindred/internal/store"
 	"kindred/internal/testdb"
 )
 
@@ -127,6 +129,14 @@ func TestServe_NamesSessionSettingsThatAreMissing(t *testing.T) {
 		if ready.status != http.StatusOK || !strings.Contains(ready.body, name) {
 			t.Errorf("%s is not named: %d %s", name, ready.status, ready.body)
 		}
+	}
+}
+
+// A user's revocation lasts as long as the longest-lived token that the settings allow.
+func TestServe_NoAccessTokenOutlivesItsRevocation(t *testing.T) {
+	t.Parallel()
+	if config.MaxJWTExpiration > store.MaxAccessLifetime {
+		t.Errorf("JWT_EXPIRATION may be %v, revocations last %v", config.MaxJWTExpiration, store.MaxAccessLifetime)
 	}
 }
 

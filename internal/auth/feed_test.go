@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +176,56 @@ func TestFeed_LostAndTheDatabaseToo(t *testing.T) {
 	if list := r.statements.take(); len(list) != 0 {
 		t.Errorf("statements after the feed has healed: %q", list)
 	}
+}
+
+// A logout that stands although nobody was told so: the feed brings it to the replica that asked for it too.
+func TestFeed_BringsARevocationWhoseCommitWasNotAnswered(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	line := db.Line(t)
+	r := newReplicaAt(t, db, patient(t, line.URL())).feed(t, db.URL())
+	r.addUser(t, "ana")
+	tokens := r.login(t, "ana")
+	db.Exec(t, `
+		CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;
+		CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON revocations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()`)
+	holder, err := db.Conn(t).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), `SELECT pg_advisory_xact_lock(1)`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	whileBlocked(t, db, func() {
+		err := r.Logout(ctx, caller, auth.LogoutRequest{RefreshToken: tokens.RefreshToken})
+		if !errors.Is(err, auth.ErrUnavailable) {
+			t.Errorf("logout: error %v, want ErrUnavailable", err)
+		}
+	}, func() {
+		line.Hold() // COMMIT has been sent, and its answer goes nowhere
+		if err := holder.Rollback(t.Context()); err != nil {
+			t.Error(err)
+		}
+		one[bool](t, db, `SELECT pg_advisory_lock(1) IS NOT NULL`) // the commit is done
+		cancel()
+	})
+	r.wantSignedOut(t, tokens)
+	line.Release()
+}
+
+// patient is the database's address with sessions that wait for a lock as long as a statement may take.
+func patient(t testing.TB, databaseURL string) string {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("lock_timeout", "4000")
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // claim reads a member of an access token as a client could.

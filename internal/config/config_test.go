@@ -58,6 +58,30 @@ func TestLoad_Defaults(t *testing.T) {
 	}
 }
 
+// Replicas listen where they may: past a pooler, and not through it.
+func TestLoad_WhereToListen(t *testing.T) {
+	t.Parallel()
+	const direct = "postgres://primary/kindred"
+	cases := map[string]struct {
+		change map[string]string
+		url    string
+		listen bool
+		pooled bool
+	}{
+		"neither":      {nil, "postgres://db/kindred", true, false},
+		"no pooler":    {map[string]string{"DATABASE_POOLER": "none"}, "postgres://db/kindred", true, false},
+		"pooler":       {map[string]string{"DATABASE_POOLER": "transaction"}, "postgres://db/kindred", false, true},
+		"both":         {map[string]string{"DATABASE_POOLER": "transaction", "REVOCATION_LISTEN_URL": direct}, direct, true, true},
+		"another host": {map[string]string{"REVOCATION_LISTEN_URL": direct}, direct, true, false},
+	}
+	for name, tc := range cases {
+		c := load(t, tc.change)
+		if c.RevocationListenURL.Reveal() != tc.url || c.RevocationListen != tc.listen || c.DatabasePooled != tc.pooled {
+			t.Errorf("%s: URL %s, listen %v, pooled %v", name, c.RevocationListenURL.Reveal(), c.RevocationListen, c.DatabasePooled)
+		}
+	}
+}
+
 func TestLoad_Values(t *testing.T) {
 	t.Parallel()
 	c := load(t, map[string]string{
@@ -93,6 +117,7 @@ func TestLoad_Refusals(t *testing.T) {
 		"LISTEN_ADDR":                 {"127.0.0.1", "localhost:http!", ":70000", "[::1"},
 		"PUBLIC_URL":                  {"id.example", "https://id.example/", "https://id.example/auth", "ftp://id.example", "https://u:p4ssw0rd@id.example", "https://ID.example", "https://id.example?x", "https://"},
 		"DATABASE_MAX_CONNS":          {"0", "-3", "many", "99999999999999999999"},
+		"DATABASE_POOLER":             {"session", "true"},
 		"JWT_EXPIRATION":              {"0", "-1", "soonish", "1e3", "25h", "99999999999999999999", "9223372036854775807", "9999999999h", "500ms"},
 		"JWT_REFRESH_EXPIRATION":      {"0", "-5m", "721h", "9601h", "1 day"},
 		"FAMILY_MAX_LIFETIME":         {"0s", "9601h", "-720h", "forever"},
