@@ -24,8 +24,8 @@ const (
 	// freshFor is how long after its sending a reading vouches for the list: the longest that a revoked
 	// token can be believed on a replica that hears nothing.
 	freshFor = 2 * time.Second
-	// maxEntries bounds the memory, at about 100 bytes each. A list that is longer is not kept: every
-	// check then asks the database, until enough has expired.
+	// maxEntries bounds the memory, at about 100 bytes each. What a longer list has beyond is not kept: every
+	// check of a token that is not on the list then asks the database, until enough has expired.
 	maxEntries = 100_000
 )
 
@@ -53,12 +53,12 @@ type Set struct {
 
 	mu       sync.RWMutex
 	subjects map[subject]entry // families, tokens and users
-	all      entry             // before an instant
-	complete bool              // nothing was left out
-	leftOut  time.Time         // when something last was
-	sent     time.Time         // when the newest reading was asked for
-	pruned   time.Time         // by the database
-	heard    chan struct{}     // closed at the next reading
+	all      all
+	complete bool          // nothing was left out
+	leftOut  time.Time     // when something last was
+	sent     time.Time     // when the newest reading was asked for
+	pruned   time.Time     // by the database
+	heard    chan struct{} // closed at the next reading
 }
 
 type subject struct {
@@ -67,10 +67,12 @@ type subject struct {
 }
 
 type entry struct {
-	below  int64
-	before time.Time
-	until  time.Time
+	below int64 // of a user
+	until time.Time
 }
+
+// all is the revocation of every token that was issued before an instant.
+type all struct{ before, until time.Time }
 
 // NewSet makes an empty Set, which knows nothing until it is fed. clock is time.Now.
 func NewSet(clock func() time.Time) *Set {
@@ -124,7 +126,7 @@ func (s *Set) Add(list []store.Revocation) {
 func (s *Set) add(list []store.Revocation) {
 	for _, r := range list {
 		if r.Kind == store.RevokedAll {
-			s.all = entry{before: later(s.all.before, r.Before), until: later(s.all.until, r.Until)}
+			s.all = all{before: later(s.all.before, r.Before), until: later(s.all.until, r.Until)}
 			continue
 		}
 		key := subject{r.Kind, r.Subject}
@@ -176,7 +178,7 @@ func (s *Set) prune(now time.Time, whole bool) {
 		}
 	}
 	if s.all.until.Before(now) {
-		s.all = entry{}
+		s.all = all{}
 	}
 }
 

@@ -162,7 +162,7 @@ func TestTake_ForgetsWhatHasExpiredByTheDatabasesClock(t *testing.T) {
 	s.take(store.Reading{Now: c.now.Add(2 * time.Minute)}, c.now, false)
 	want(t, s, Token{FamilyID: long}, Revoked)
 	want(t, s, Token{FamilyID: short}, Clear)
-	if len(s.subjects) != 1 || s.all != (entry{}) {
+	if len(s.subjects) != 1 || s.all != (all{}) {
 		t.Errorf("%d families and %v are kept", len(s.subjects), s.all)
 	}
 }
