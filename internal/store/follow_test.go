@@ -255,6 +255,15 @@ func TestFollower_HearsDuringAReading(t *testing.T) {
 	if err := f.Wait(ended, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("it was heard twice: error %v", err)
 	}
+
+	// A notification takes a lock of the whole database at commit: no rotation may send one.
+	st := open(t, db, nil)
+	_, family, first := login(t, st)
+	rotate(t, st, family, first)
+	readList(t, f, reading.Next)
+	if err := f.Wait(ended, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("a login or a rotation was heard: error %v", err)
+	}
 }
 
 func TestFollower_TakesTheURLOfThePool(t *testing.T) {
