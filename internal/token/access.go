@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ type AccessClaims struct {
 	AuthTime  time.Time
 	IssuedAt  time.Time      // by the database's clock; the token has it in whole seconds
 	ExpiresAt time.Time      // likewise
-	Custom    map[string]any // the user's own claims; never over the registered ones
+	Custom    map[string]any // the user's own claims; never over ours
 	KeyID     string         // kid; set by a Verifier
 }
 
@@ -128,19 +129,14 @@ func (i *Issuer) Issue(c AccessClaims) (string, error) {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// unregistered leaves out custom claims that bear a name of ours.
+// unregistered leaves out custom claims that bear a name of ours, in whatever case: there are readers, Go's
+// standard library among them, that take "Sub" for "sub".
 func unregistered(custom map[string]any) map[string]any {
-	if len(custom) == 0 {
-		return nil
-	}
-	kept := make(map[string]any, len(custom))
-	for name, value := range custom {
-		switch name {
-		case "iss", "aud", "sub", "exp", "iat", "nbf", "jti", "sid", "client_id", "auth_time", "ver", "id", "username", "role":
-		default:
-			kept[name] = value
-		}
-	}
+	ours := []string{"iss", "aud", "sub", "exp", "iat", "nbf", "jti", "sid", "client_id", "auth_time", "ver", "id", "username", "role"}
+	kept := maps.Clone(custom)
+	maps.DeleteFunc(kept, func(name string, _ any) bool {
+		return slices.ContainsFunc(ours, func(reserved string) bool { return strings.EqualFold(name, reserved) })
+	})
 	return kept
 }
 
@@ -161,21 +157,16 @@ func NewVerifier(config AccessConfig) (*Verifier, error) {
 	return &Verifier{config: config}, nil
 }
 
-// Verify accepts what an Issuer of the same config made, in its one spelling, while it lasts. A token
-// that was verified before costs a hash instead of a signature. The error is ErrInvalidAccessToken, or of
-// its kind ErrExpiredAccessToken for what was good and ErrUnknownKey; it never holds the token.
+// Verify accepts what an Issuer of the same config made, in its one spelling, while it lasts. The error is
+// ErrInvalidAccessToken, or of its kind ErrExpiredAccessToken for what was good and ErrUnknownKey; it never
+// holds the token.
 func (v *Verifier) Verify(raw string) (AccessClaims, error) {
-	digest := sha256.Sum256([]byte(raw))
-	claims, known := v.verified.get(digest)
-	if !known || !v.config.Keys.has(claims.KeyID) {
-		var err error
-		if claims, err = v.VerifyExpired(raw); err != nil {
-			return AccessClaims{}, err
-		}
-		v.verified.put(digest, claims)
+	claims, err := v.VerifyExpired(raw)
+	if err == nil && !v.config.Now().Add(-leeway).Before(claims.ExpiresAt) {
+		err = ErrExpiredAccessToken
 	}
-	if !v.config.Now().Add(-leeway).Before(claims.ExpiresAt) {
-		return AccessClaims{}, ErrExpiredAccessToken
+	if err != nil {
+		return AccessClaims{}, err
 	}
 	return claims, nil
 }
@@ -195,16 +186,30 @@ func (v *Verifier) VerifyExpired(raw string) (AccessClaims, error) {
 	if err != nil {
 		return AccessClaims{}, err
 	}
-	signature, err := decode(parts[2])
-	if err != nil {
-		return AccessClaims{}, ErrInvalidAccessToken
-	}
-	if err := k.method.Verify(raw[:len(parts[0])+1+len(parts[1])], signature, k.verify); err != nil {
+	if err := v.checkSignature(k, raw, parts[2]); err != nil {
 		return AccessClaims{}, ErrInvalidAccessToken
 	}
 	claims, err := v.claims(parts[1])
 	claims.KeyID = k.id
 	return claims, err
+}
+
+// checkSignature remembers the tokens that passed: the second check of one costs a hash. It is asked
+// with the key that the header names, which the hash covers, so that the memory outlives no key.
+func (v *Verifier) checkSignature(k key, raw, encoded string) error {
+	digest := sha256.Sum256([]byte(raw))
+	if v.verified.has(digest) {
+		return nil
+	}
+	signature, err := decode(encoded)
+	if err != nil {
+		return err
+	}
+	if err := k.method.Verify(raw[:len(raw)-len(encoded)-1], signature, k.verify); err != nil {
+		return err
+	}
+	v.verified.add(digest)
+	return nil
 }
 
 // keyOf reads the header: the key that its kid names, if all else is as we write it. Members that we
@@ -233,7 +238,7 @@ func (v *Verifier) keyOf(encoded string) (key, error) {
 // couldBeOurs tells whether a key of that name may have been made by a neighbour a moment ago.
 func couldBeOurs(h header) bool {
 	thumbprint, err := decode(h.KeyID)
-	return err == nil && len(thumbprint) == sha256.Size && slices.Contains([]Algorithm{ES256, EdDSA, RS256}, Algorithm(h.Algorithm))
+	return err == nil && len(thumbprint) == sha256.Size && methodOf(Algorithm(h.Algorithm)) != nil
 }
 
 // claims reads what the signature has vouched for, and checks what an issuer of ours always writes.

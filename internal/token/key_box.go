@@ -9,7 +9,7 @@ import (
 	"fmt"
 )
 
-// ErrKeyBox: none of the key-encryption keys opens this private key.
+// ErrKeyBox: what is stored is no private key that was sealed with any of the key-encryption keys.
 var ErrKeyBox = errors.New("private key does not open")
 
 // KeyBox encrypts private keys at rest: AES-256-GCM with a random nonce, bound to the key's id and
@@ -47,27 +47,26 @@ func (b *KeyBox) Seal(k SigningKey) ([]byte, error) {
 }
 
 // Open gives back the key that was sealed under that id and algorithm. The public key is computed from
-// it and must have that id, so that a row which somebody else wrote is no key. ErrKeyBox if it does not
-// open.
+// the private one and must have that id, so that nothing else in the row needs to be believed. ErrKeyBox if
+// no key-encryption key opens it, or if it is no such key.
 func (b *KeyBox) Open(id string, algorithm Algorithm, sealed []byte) (SigningKey, error) {
 	for _, aead := range b.aeads {
 		der, err := aead.Open(nil, nil, sealed, keyBond(id, algorithm))
 		if err != nil {
 			continue
 		}
-		parsed, err := x509.ParsePKCS8PrivateKey(der)
+		private, err := x509.ParsePKCS8PrivateKey(der)
 		if err != nil {
-			return SigningKey{}, fmt.Errorf("parse private key: %w", err)
+			return SigningKey{}, fmt.Errorf("%w: %w", ErrKeyBox, err)
 		}
-		private, ok := parsed.(crypto.Signer)
-		if !ok {
-			return SigningKey{}, ErrKeyBox
+		signer, _ := private.(crypto.Signer) // nil for a key that agrees and does not sign
+		k, err := newSigningKey(algorithm, signer)
+		if err != nil {
+			return SigningKey{}, fmt.Errorf("%w: %w", ErrKeyBox, err)
 		}
-		k, err := newSigningKey(algorithm, private)
-		if err == nil && k.ID != id {
-			err = ErrKeyBox
+		if k.ID == id {
+			return k, nil
 		}
-		return k, err
 	}
 	return SigningKey{}, ErrKeyBox
 }

@@ -30,15 +30,16 @@ const (
 	RS256 Algorithm = "RS256"
 )
 
-// ErrNoSigningKey: no key signs at that time. Nothing is wrong with the request.
+// ErrNoSigningKey: no key to sign with was loaded. Nothing is wrong with the request.
 var ErrNoSigningKey = errors.New("no key signs access tokens")
 
-// SigningKey is an asymmetric key and when it begins to sign.
+// SigningKey is an asymmetric key and when it signs.
 type SigningKey struct {
 	ID        string // kid: the thumbprint of the public key (RFC 7638)
 	Algorithm Algorithm
 	Private   crypto.Signer
 	SignFrom  time.Time // by the database's clock
+	Retiring  bool      // verifies, and signs no more
 }
 
 // GenerateKey makes a key of an algorithm.
@@ -65,12 +66,12 @@ func GenerateKey(algorithm Algorithm) (SigningKey, error) {
 // newSigningKey computes the id, and sees to it that the key is of its algorithm.
 func newSigningKey(algorithm Algorithm, private crypto.Signer) (SigningKey, error) {
 	ok := false
-	switch public := private.Public().(type) {
-	case *ecdsa.PublicKey:
-		ok = algorithm == ES256 && public.Curve == elliptic.P256()
-	case ed25519.PublicKey:
+	switch private := private.(type) {
+	case *ecdsa.PrivateKey:
+		ok = algorithm == ES256 && private.Curve == elliptic.P256()
+	case ed25519.PrivateKey:
 		ok = algorithm == EdDSA
-	case *rsa.PublicKey:
+	case *rsa.PrivateKey:
 		ok = algorithm == RS256
 	}
 	if !ok {
@@ -83,15 +84,15 @@ func newSigningKey(algorithm Algorithm, private crypto.Signer) (SigningKey, erro
 	return SigningKey{ID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm, Private: private}, nil
 }
 
-// Keys is the keys by their id that an issuer and its verifiers share; it can be replaced while they
-// work. Each id has one algorithm: what a token's header claims is compared with it and never followed
-// (RFC 8725 §3.1).
+// Keys is the keys by their id that an issuer and its verifiers share; they can be replaced at any time.
+// Each id has one algorithm: what a token's header claims is compared with it and never followed (RFC 8725
+// §3.1).
 type Keys struct {
 	set atomic.Pointer[keySet]
 }
 
 type keySet struct {
-	signing []key // the one that signs last comes last
+	signing []key // the one that signs now, then those that are to
 	byID    map[string]key
 	jwks    []byte
 	public  bool // keys of the database, which others may know before we do
@@ -139,22 +140,23 @@ func NewKeys() *Keys {
 	return keys
 }
 
-// Replace puts other keys in place of all that were there. What was verified with a key that is gone is
-// forgotten.
+// Replace puts other keys, in the order in which they sign, in place of all that were there. What was
+// verified with a key that is gone counts no more.
 func (k *Keys) Replace(list []SigningKey) error {
 	set := &keySet{byID: map[string]key{}, public: true}
 	document := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, s := range list {
 		public := s.Private.Public()
-		made, err := newKey(s.ID, jwt.GetSigningMethod(string(s.Algorithm)), s.Private, public, s.SignFrom)
+		made, err := newKey(s.ID, methodOf(s.Algorithm), s.Private, public, s.SignFrom)
 		if err != nil {
 			return err
 		}
 		set.byID[s.ID] = made
-		set.signing = append(set.signing, made)
+		if !s.Retiring {
+			set.signing = append(set.signing, made)
+		}
 		document.Keys = append(document.Keys, jose.JSONWebKey{Key: public, KeyID: s.ID, Algorithm: string(s.Algorithm), Use: "sig"})
 	}
-	slices.SortStableFunc(set.signing, func(a, b key) int { return a.signFrom.Compare(b.signFrom) })
 	text, err := json.Marshal(document)
 	if err != nil {
 		return fmt.Errorf("encode key set: %w", err)
@@ -171,17 +173,17 @@ func (k *Keys) JWKS() []byte { return k.set.Load().jwks }
 // Ready tells whether any key is there to sign with.
 func (k *Keys) Ready() bool { return len(k.set.Load().signing) > 0 }
 
-// signingAt is the key that signs at an instant of the database's clock: all replicas answer alike.
+// signingAt is the key that signs at an instant of the database's clock: all replicas answer alike. For
+// what was granted before the first of them began it is that one: its predecessor signs no more.
 func (k *Keys) signingAt(at time.Time) (key, error) {
-	for _, candidate := range slices.Backward(k.set.Load().signing) {
+	signing := k.set.Load().signing
+	if len(signing) == 0 {
+		return key{}, ErrNoSigningKey
+	}
+	for _, candidate := range slices.Backward(signing) {
 		if !candidate.signFrom.After(at) {
 			return candidate, nil
 		}
 	}
-	return key{}, ErrNoSigningKey
-}
-
-func (k *Keys) has(id string) bool {
-	_, there := k.set.Load().byID[id]
-	return there
+	return signing[0], nil
 }

@@ -2,42 +2,39 @@ package token
 
 import "sync"
 
-// memory remembers what was verified, by the SHA-256 of the token: a dump of it gives no token away. It
-// keeps two generations and drops the older when the younger is full, so that what is asked for often
-// stays and the whole is bounded.
+// memory remembers the tokens whose signature was verified, by their SHA-256: a dump of it gives none
+// away. It keeps two generations and drops the older when the younger is full, so that what is asked for
+// often stays and the whole is bounded.
 type memory struct {
 	mu         sync.Mutex
-	young, old map[[32]byte]AccessClaims
+	young, old map[[32]byte]struct{}
 }
 
-// maxRemembered is the size of one generation; with its claims an entry takes about half a KiB.
-const maxRemembered = 8192
+// maxRemembered is the size of one generation; both together take some 5 MiB.
+const maxRemembered = 1 << 15
 
-func (m *memory) get(digest [32]byte) (AccessClaims, bool) {
+func (m *memory) has(digest [32]byte) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if claims, ok := m.young[digest]; ok {
-		return claims, true
+	if _, there := m.young[digest]; there {
+		return true
 	}
-	claims, ok := m.old[digest]
-	if ok {
-		m.keep(digest, claims)
+	_, there := m.old[digest]
+	if there {
+		m.keep(digest)
 	}
-	return claims, ok
+	return there
 }
 
-func (m *memory) put(digest [32]byte, claims AccessClaims) {
+func (m *memory) add(digest [32]byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keep(digest, claims)
+	m.keep(digest)
 }
 
-func (m *memory) keep(digest [32]byte, claims AccessClaims) {
-	if len(m.young) >= maxRemembered {
-		m.old, m.young = m.young, nil
+func (m *memory) keep(digest [32]byte) {
+	if m.young == nil || len(m.young) >= maxRemembered {
+		m.old, m.young = m.young, make(map[[32]byte]struct{})
 	}
-	if m.young == nil {
-		m.young = make(map[[32]byte]AccessClaims)
-	}
-	m.young[digest] = claims
+	m.young[digest] = struct{}{}
 }
