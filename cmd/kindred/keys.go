@@ -45,7 +45,14 @@ func newKeys(p process) *cobra.Command {
 			return err
 		}),
 		byID("retire", "End a key that has a successor before its last token expires", (*auth.Service).RetireKey),
-		byID("revoke", "End a key that somebody else may have, on every replica at once", (*auth.Service).RevokeKey),
+		byID("revoke", "End a key that somebody else may have, on every replica at once", func(keys *auth.Service, ctx context.Context, caller auth.Caller, id string) error {
+			successor, err := keys.RevokeKey(ctx, caller, id)
+			if err != nil || successor == "" {
+				return err
+			}
+			_, err = fmt.Fprintln(p.stdout, "published", successor, "which signs from now on")
+			return err
+		}),
 		plain("reencrypt", "Encrypt all keys with KEY_ENCRYPTION_KEY, opening them with it or a previous one", func(ctx context.Context, keys *auth.Service) error {
 			count, err := keys.ReencryptKeys(ctx, byOperator())
 			if err != nil {

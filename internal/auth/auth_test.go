@@ -59,22 +59,34 @@ func newReplica(t testing.TB, db *testdb.DB, options ...option) replica {
 // newReplicaAt reaches the database by a way of its own.
 func newReplicaAt(t testing.TB, db *testdb.DB, url string, options ...option) replica {
 	t.Helper()
-	config := auth.Config{
-		ReuseInterval: interval, IdleLifetime: idle, MaxLifetime: lifetime, AccessLifetime: access,
-		RegistrationOpen: true, NameKey: []byte("name key"),
-	}
-	secrets := []string{secret}
+	config, secrets := testConfig(), []string{secret}
 	for _, o := range options {
 		o(&config, &secrets)
 	}
+	keys, err := token.NewHS256Keys([]byte("access secret of the tests, long enough"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return join(t, url, config, newSecrets(t, db, secrets, keys), revocation.NewSet(time.Now))
+}
+
+func testConfig() auth.Config {
+	return auth.Config{
+		ReuseInterval: interval, IdleLifetime: idle, MaxLifetime: lifetime, AccessLifetime: access,
+		RegistrationOpen: true, NameKey: []byte("name key"),
+	}
+}
+
+// join makes a replica of its parts.
+func join(t testing.TB, url string, config auth.Config, secrets auth.Secrets, blacklist *revocation.Set) replica {
+	t.Helper()
 	counted := &statements{}
 	st, err := store.Open(store.Config{URL: url, RequestTimeout: 5 * time.Second, MaxLifetime: lifetime, Tracer: counted})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(st.Close)
-	blacklist := revocation.NewSet(time.Now)
-	service := auth.New(config, st, blacklist, newSecrets(t, db, secrets), slog.New(slog.DiscardHandler))
+	service := auth.New(config, st, blacklist, secrets, slog.New(slog.DiscardHandler))
 	return replica{Service: service, statements: counted, store: st, blacklist: blacklist}
 }
 
@@ -109,7 +121,7 @@ func (r replica) hear(t testing.TB) {
 	}
 }
 
-func newSecrets(t testing.TB, db *testdb.DB, refresh []string) auth.Secrets {
+func newSecrets(t testing.TB, db *testdb.DB, refresh []string, keys *token.Keys) auth.Secrets {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -125,8 +137,6 @@ func newSecrets(t testing.TB, db *testdb.DB, refresh []string) auth.Secrets {
 		previous = append(previous, []byte(s))
 	}
 	codec, err := token.NewRefreshCodec([]byte(refresh[0]), previous...)
-	must(err)
-	keys, err := token.NewHS256Keys([]byte("access secret of the tests, long enough"))
 	must(err)
 	config := token.AccessConfig{Issuer: "https://id.example", Audience: "https://id.example", Keys: keys, Now: db.Now}
 	issuer, err := token.NewIssuer(config)

@@ -33,7 +33,7 @@ func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tok
 	if err != nil {
 		return Tokens{}, err
 	}
-	if err := s.canSign(); err != nil {
+	if err := s.canSign(ctx); err != nil {
 		return Tokens{}, err
 	}
 	const attempts = 2 // a hash that changes twice during one login waits for the next

@@ -26,7 +26,7 @@ func (s *Service) Logout(ctx context.Context, caller Caller, r LogoutRequest) er
 	if refreshErr != nil && !errors.Is(refreshErr, token.ErrNotOurs) {
 		return refreshErr
 	}
-	access, accessErr := s.verifier.VerifyExpired(r.AccessToken)
+	access, accessErr := s.withKnownKey(ctx, r.AccessToken, s.verifier.VerifyExpired)
 	if accessErr != nil && !errors.Is(accessErr, token.ErrInvalidAccessToken) {
 		return accessErr
 	}

@@ -33,7 +33,7 @@ func (s *Service) Refresh(ctx context.Context, caller Caller, refreshToken, clie
 	if err != nil {
 		return Tokens{}, err
 	}
-	if err := s.canSign(); err != nil {
+	if err := s.canSign(ctx); err != nil {
 		return Tokens{}, err
 	}
 	child, rotation, err := s.prepare(caller, presented, clientID)

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -76,9 +75,7 @@ type Service struct {
 	keyBox    *token.KeyBox
 	log       *slog.Logger
 
-	reload    sync.Mutex
-	reloaded  time.Time
-	reloadErr error
+	reading keyReading
 }
 
 // Secrets are the parts that hold keys.
@@ -97,6 +94,7 @@ func New(config Config, st *store.Store, blacklist *revocation.Set, secrets Secr
 	return &Service{
 		config: config, store: st, blacklist: blacklist, log: log, hasher: secrets.Hasher, codec: secrets.Codec,
 		issuer: secrets.Issuer, verifier: secrets.Verifier, keys: secrets.Keys, keyBox: secrets.KeyBox,
+		reading: keyReading{turn: make(chan struct{}, 1)},
 	}
 }
 
@@ -131,11 +129,15 @@ func (s *Service) Ready(ctx context.Context) (hint string, err error) {
 		return "", &NotReadyError{Reason: schema.Error()}
 	}
 	loose, looseErr := s.store.LooseSettings(ctx)
-	switch {
-	case err != nil || looseErr != nil:
+	if err != nil || looseErr != nil {
 		return "", &NotReadyError{Reason: "the database is not available"}
-	case !s.issuer.Ready():
-		return "", &NotReadyError{Reason: "no signing key is loaded: see the log"}
+	}
+	var key *KeyError
+	switch err := s.currentKeys(ctx); {
+	case errors.As(err, &key):
+		return "", &NotReadyError{Reason: key.Error()}
+	case err != nil:
+		return "", &NotReadyError{Reason: "the signing keys cannot be read"}
 	}
 	hints := loose
 	if !s.blacklist.Fresh() {
@@ -206,14 +208,6 @@ func (s *Service) logEvent(ctx context.Context, e audit.Event) {
 		attrs = append(attrs, slog.Any("detail", e.Detail))
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "security event", attrs...)
-}
-
-// canSign is asked before anything is written that an access token would have to follow.
-func (s *Service) canSign() error {
-	if !s.issuer.Ready() {
-		return fmt.Errorf("sign access tokens: %w: %w", ErrUnavailable, token.ErrNoSigningKey)
-	}
-	return nil
 }
 
 // tokens signs an access token for what the database granted.

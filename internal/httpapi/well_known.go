@@ -13,7 +13,7 @@ import (
 
 // handleKeySet: GET /.well-known/jwks.json, the public keys that verify access tokens (RFC 7517 §5).
 func (a *API) handleKeySet(w http.ResponseWriter, r *http.Request) error {
-	set, err := a.auth.KeySet()
+	set, err := a.auth.KeySet(r.Context())
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ type Reading struct {
 	Now         time.Time // by the database
 	Next        string    // where to read on
 	Server      string    // that answered, as Store.Server has it
-	Keys        string    // changes when a signing key does
+	Keys        string    // changes when a signing key does, and when one is due to be gone
 }
 
 var (
@@ -107,7 +107,7 @@ const readStatement = `
 	       t.now, t.snapshot::text, t.server, t.keys,
 	       r.kind IS NOT NULL, coalesce(r.kind, ''), r.subject, r.below, r.before, coalesce(r.until, t.now)
 	  FROM (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snapshot, ` + serverColumn + ` AS server,
-	               (SELECT coalesce(md5(string_agg(concat_ws(' ', id, sign_from, retired_at, revoked_at), ',' ORDER BY id)), '') FROM signing_keys) AS keys) AS t
+	               coalesce(` + keysDigest + `, '') AS keys) AS t
 	  LEFT JOIN LATERAL (
 	       SELECT * FROM revocations
 	        WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND until > t.now
@@ -118,7 +118,7 @@ const readStatement = `
 // than it wants. ErrStandby and ErrWentBack tell of databases that cannot vouch for the list.
 func (f *Follower) Read(ctx context.Context, since string, limit int) (Reading, error) {
 	f.told = false
-	rows, err := f.conn.Query(ctx, readStatement, since, limit+1)
+	rows, err := f.conn.Query(ctx, readStatement, since, limit+1, KeyAfterlife)
 	if err != nil {
 		return Reading{}, fmt.Errorf("read revocations: %w", translate(err))
 	}

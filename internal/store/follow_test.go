@@ -293,7 +293,7 @@ func TestRead_PlanUsesTheIndexOnXid(t *testing.T) {
 	for _, prepare := range []string{``, `ANALYZE revocations`} {
 		for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
 			db.Exec(t, prepare)
-			plan := explainStatement(t, db, mode, `read (text, bigint) AS `+store.ReadStatement, `'1000000:1000000:', 100001`)
+			plan := explainStatement(t, db, mode, `read (text, bigint, interval) AS `+store.ReadStatement, `'1000000:1000000:', 100001, '1 day'`)
 			if seq := plan.find("Seq Scan"); strings.Contains(strings.Join(seq, " "), "revocations") {
 				t.Errorf("%s: the whole list is read: %v", mode, seq)
 			}

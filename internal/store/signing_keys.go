@@ -20,6 +20,15 @@ type SigningKey struct {
 	RevokedAt   *time.Time
 }
 
+// KeyAfterlife is how long a key verifies once its successor has begun to sign: as long as the last token
+// that it signed may be believed, whatever lifetime the replicas give them.
+const KeyAfterlife = MaxAccessLifetime + afterlife
+
+// keysDigest changes when a key does, and at the moment when one is to be gone since its successor has signed
+// for KeyAfterlife, which is $3.
+const keysDigest = `(SELECT md5(string_agg(concat_ws(' ', id, sign_from, retired_at, revoked_at, sign_from + $3::interval <= clock_timestamp()), ',' ORDER BY id))
+	  FROM signing_keys)`
+
 const signingKeyColumns = `id, algorithm, private_key, published_at, sign_from, retired_at, revoked_at`
 
 func scanSigningKey(row pgx.CollectableRow) (SigningKey, error) {
@@ -77,13 +86,13 @@ func (tx *Tx) PublishSigningKey(ctx context.Context, id, algorithm string, priva
 	return nil
 }
 
-// RetireSigningKey ends the verification of a key. changed is false if it had ended.
+// RetireSigningKey ends a key. changed is false if it had been ended.
 func (tx *Tx) RetireSigningKey(ctx context.Context, id string) (changed bool, err error) {
 	const statement = `UPDATE signing_keys SET retired_at = clock_timestamp() WHERE id = $1 AND retired_at IS NULL AND revoked_at IS NULL`
 	return tx.changeOne(ctx, "retire signing key", statement, id)
 }
 
-// RevokeSigningKey does the same to a key that others may have. changed is false if it was revoked before.
+// RevokeSigningKey ends a key that others may have. changed is false if it had been revoked.
 func (tx *Tx) RevokeSigningKey(ctx context.Context, id string) (changed bool, err error) {
 	const statement = `UPDATE signing_keys SET revoked_at = clock_timestamp() WHERE id = $1 AND revoked_at IS NULL`
 	return tx.changeOne(ctx, "revoke signing key", statement, id)
