@@ -146,10 +146,12 @@ func (s *Service) openKeys(keys []store.SigningKey, now time.Time) (opened []tok
 	return opened, err
 }
 
-// KeySet returns the public keys as a JSON Web Key Set (RFC 7517 §5). ErrUnavailable while none were loaded.
+// KeySet returns the public keys as a JSON Web Key Set (RFC 7517 §5). ErrUnavailable while none were loaded,
+// or not all: whoever asked would keep a set that lacks one.
 func (s *Service) KeySet(ctx context.Context) ([]byte, error) {
 	err := s.currentKeys(ctx)
-	if set := s.keys.JWKS(); set != nil {
+	var missing *KeyError
+	if set := s.keys.JWKS(); set != nil && !errors.As(err, &missing) {
 		return set, nil
 	}
 	return nil, fmt.Errorf("read key set: %w: %w", ErrUnavailable, err)

@@ -29,7 +29,9 @@ type replicaConfig struct {
 	timeout      time.Duration
 	maxConns     int32
 	registration bool
-	log          io.Writer // nil: none
+	log          io.Writer     // nil: none
+	keys         *token.Keys   // nil: a secret's
+	keyBox       *token.KeyBox // of keys of the database
 }
 
 func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *httpapi.API) {
@@ -49,8 +51,11 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	must(err)
 	codec, err := token.NewRefreshCodec([]byte(refreshSecret))
 	must(err)
-	keys, err := token.NewHS256Keys([]byte(accessSecret))
-	must(err)
+	keys := config.keys
+	if keys == nil {
+		keys, err = token.NewHS256Keys([]byte(accessSecret))
+		must(err)
+	}
 	access := token.AccessConfig{Issuer: publicURL, Audience: publicURL, Keys: keys, Now: db.Now}
 	issuer, err := token.NewIssuer(access)
 	must(err)
@@ -62,8 +67,8 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	}
 	service := auth.New(auth.Config{
 		ReuseInterval: reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
-		RegistrationOpen: config.registration, NameKey: []byte("name key"),
-	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys}, log)
+		RegistrationOpen: config.registration, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
+	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
 	return service, httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,
 	}, service)
