@@ -82,6 +82,9 @@ func TestDev_PrintedSessionTellsTheWholeStory(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the printed session shows %q, want %q\n%s", got, want, text)
 	}
+	if set := d.get(t, "/.well-known/jwks.json", ""); !strings.Contains(set.body, `"alg":"ES256"`) {
+		t.Errorf("dev signs with no key that anyone can verify: %s", set.body)
+	}
 	adminPassword := d.banner.await(t, `admin1 / (\S+) \(role admin\)`)
 	wantStatus(t, d.mustPost(t, "/login", `{"username":"admin1","password":"`+adminPassword+`"}`), http.StatusOK)
 	d.endBySignal(t, syscall.SIGINT)

@@ -50,7 +50,7 @@ func newKeys(p process) *cobra.Command {
 			if err != nil || successor == "" {
 				return err
 			}
-			_, err = fmt.Fprintln(p.stdout, "published", successor, "which signs from now on")
+			_, err = fmt.Fprintf(p.stdout, "published %s, which signs from now on\n", successor)
 			return err
 		}),
 		plain("reencrypt", "Encrypt all keys with KEY_ENCRYPTION_KEY, opening them with it or a previous one", func(ctx context.Context, keys *auth.Service) error {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (s *Service) firstKey(ctx context.Context) error {
 }
 
 // openKeys decrypts the keys that verify. Those that open are returned even if others do not: the error,
-// a *KeyError, then names one of these.
+// a *KeyError, then names the first of these.
 func (s *Service) openKeys(keys []store.SigningKey, now time.Time) (opened []token.SigningKey, err error) {
 	signs := true
 	for i, k := range describeKeys(keys, now) {
@@ -136,7 +137,7 @@ func (s *Service) openKeys(keys []store.SigningKey, now time.Time) (opened []tok
 		}
 		key, openErr := s.keyBox.Open(k.ID, token.Algorithm(k.Algorithm), keys[i].PrivateKey)
 		if openErr != nil {
-			err = &KeyError{ID: k.ID}
+			err = cmp.Or[error](err, &KeyError{ID: k.ID})
 			signs = signs && k.State != KeySigning // no later key takes its place before its time
 			continue
 		}
