@@ -74,6 +74,31 @@ func TestVerify_KeyOfAnotherID(t *testing.T) {
 	wantInvalid(t, verifierOf(t, keysOf(t, mine, other), issuedAt), sign(t, keysOf(t, mine), header, string(claims)))
 }
 
+// The right key, and an algorithm of the attacker's choice, named in the header and used (RFC 8725 §3.1).
+func TestVerify_AnotherAlgorithmOfTheSameKey(t *testing.T) {
+	t.Parallel()
+	others := map[string][]jwt.SigningMethod{
+		"HS256": {jwt.SigningMethodHS384, jwt.SigningMethodHS512},
+		"RS256": {jwt.SigningMethodRS384, jwt.SigningMethodRS512, jwt.SigningMethodPS256},
+	}
+	forEachAlgorithm(t, func(t *testing.T, keys *Keys) {
+		k, err := keys.signingAt(issuedAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, good := verifierOf(t, keys, issuedAt), strings.Split(issueWith(t, keys, someClaims()), ".")
+		for _, other := range others[k.method.Alg()] {
+			header := with(t, members(t, good[0]), "alg", other.Alg())
+			signed := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + good[1]
+			signature, err := other.Sign(signed, k.sign)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantInvalid(t, v, signed+"."+base64.RawURLEncoding.EncodeToString(signature))
+		}
+	})
+}
+
 // Only a name that a key of ours could have is worth asking for.
 func TestVerify_UnknownKeys(t *testing.T) {
 	t.Parallel()
@@ -148,7 +173,7 @@ func otherES256(t testing.TB, key *ecdsa.PrivateKey, signed string, good []byte)
 		t.Fatal(err)
 	}
 	return map[string][]byte{
-		"n − s": high, "DER": der, "swapped": raw(s, r), "r of zero": raw(new(big.Int), s), "s of zero": raw(r, new(big.Int)), "s of n": raw(r, n),
+		"n minus s": high, "DER": der, "swapped": raw(s, r), "r of zero": raw(new(big.Int), s), "s of zero": raw(r, new(big.Int)), "s of n": raw(r, n),
 		"r of n": raw(n, s), "each half longer": append(append([]byte{0}, good[:32]...), append([]byte{0}, good[32:]...)...), "of another digest": sha512,
 	}
 }
