@@ -119,38 +119,44 @@ func TestUnknownKey_DatabaseAwayIsNoRefusal(t *testing.T) {
 	late.wantSignedIn(t, tokens)
 }
 
-// Whoever hangs up while the keys are read for all takes nothing from the others.
+// One of those who wait reads the keys for all of them: that it hangs up takes nothing from the others.
 func TestUnknownKey_HangingUpCostsNobodyElse(t *testing.T) {
 	t.Parallel()
+	const flip = `UPDATE signing_keys SET revoked_at = CASE WHEN revoked_at IS NULL THEN clock_timestamp() END`
 	db := testdb.New(t)
 	a, late := newKeyed(t, db, token.ES256, keyEncryptionKey), newKeyed(t, db, token.ES256, keyEncryptionKey)
-	late.load(t)
 	a.load(t)
 	a.addUser(t, "ana")
-	a.revoke(t, a.published(t)[0])
-	a.load(t)
 	tokens := a.login(t, "ana")
-	holder, err := db.Conn(t).Begin(t.Context())
+	watch, conn := db.Conn(t), db.Conn(t)
+	db.Exec(t, flip)
+	late.load(t) // the key of the token is not there, and will not be looked for before a second has passed
+	holder, err := conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := holder.Exec(t.Context(), `LOCK TABLE signing_keys IN ACCESS EXCLUSIVE MODE`); err != nil {
+	if _, err := holder.Exec(t.Context(), `LOCK TABLE signing_keys IN ACCESS EXCLUSIVE MODE; `+flip); err != nil {
 		t.Fatal(err)
 	}
 	ctx, hangUp := context.WithCancel(t.Context())
-	var others sync.WaitGroup
+	var waiting sync.WaitGroup
 	whileBlocked(t, db, func() {
-		_, _ = late.Authenticate(ctx, tokens.AccessToken) // it may be answered before it is seen to hang up
-	}, func() {
-		for range 5 {
-			others.Go(func() { late.wantSignedIn(t, tokens) })
+		for range 20 { // one of them, most likely, is the one that reads
+			waiting.Go(func() { _, _ = late.Authenticate(ctx, tokens.AccessToken) })
 		}
+		waiting.Go(func() { late.wantSignedIn(t, tokens) })
+	}, func() {
 		hangUp()
-		if err := holder.Rollback(t.Context()); err != nil {
+		for range 50 { // for long enough that a reading which is cut short would be
+			if _, err := watch.Exec(t.Context(), `SELECT count(*) FROM pg_stat_activity`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := holder.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	})
-	others.Wait()
+	waiting.Wait()
 }
 
 // A replica whose feed does not work at all (REVOCATION_LISTEN_URL leads nowhere) loads keys when it needs
