@@ -155,15 +155,13 @@ func Load(source Source) (Config, error) {
 	c.Audience = r.text(audience, c.PublicURL)
 	c.KeyEncryptionKey, c.KeyEncryptionKeyPrevious = r.keyEncryptionKeys()
 	c.JWTSecret = Secret{r.optionalSecret(jwtSecret)}
-	if c.JWTSecret.empty() && c.KeyEncryptionKey.empty() && !r.bad[jwtSecret] && !r.bad[keyEncryptionKey] {
-		r.problem(jwtSecret, "is not set, and neither is "+keyEncryptionKey)
-	}
 	c.RevocationListenURL = r.checkAddress(revocationListenURL, Secret{r.optionalSecret(revocationListenURL)})
 	c.RevocationListen = true
 	if c.RevocationListenURL.empty() {
 		c.RevocationListenURL, c.RevocationListen = c.DatabaseURL, !c.DatabasePooled
 	}
 	r.checkLifetimes(c)
+	r.checkSigning(c)
 	weakAllowed := r.choice(allowWeakSecrets, "false", "true", "false") == "true"
 	c.Warnings = r.checkSecrets(c, weakAllowed || source.WarnWeakSecrets)
 	for _, name := range notYet {
@@ -207,6 +205,19 @@ func (r *reader) checkLifetimes(c Config) {
 	}
 	if c.JWTExpiration > c.FamilyMaxLifetime && !r.bad[jwtExpiration] && !r.bad[familyMaxLifetime] {
 		r.problem(jwtExpiration, "is longer than "+familyMaxLifetime)
+	}
+}
+
+// checkSigning sees to it that access tokens are signed as they were asked to be.
+func (r *reader) checkSigning(c Config) {
+	if c.KeyEncryptionKey.IsSet() || r.bad[keyEncryptionKey] {
+		return
+	}
+	if c.JWTSecret.empty() && !r.bad[jwtSecret] {
+		r.problem(jwtSecret, "is not set, and neither is "+keyEncryptionKey)
+	}
+	if r.text(signingAlgorithm, "") != "" && !r.bad[signingAlgorithm] {
+		r.problem(signingAlgorithm, "is set, but "+keyEncryptionKey+" is not")
 	}
 }
 

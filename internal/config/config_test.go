@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ import (
 const (
 	jwtSecret     = "4T0t9mVsbi4TnE0nVt8Xh3c5mQhJq2wC"
 	refreshSecret = "oK7fZ1yPq9uWc3sLd5vBn8xMg2hRj6tE"
+
+	keyEncryptionKey = "mHZUMhD+3LqYdlQyEP7cuph2VDIQ/ty6mHZUMhD+3Lo="
+	previousKey      = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
 )
 
 // complete is the least that serve needs.
@@ -133,8 +137,9 @@ func TestLoad_Refusals(t *testing.T) {
 		"JWT_SECRET":                  {"short-but-secret", "your_jwt_secret", "changeme-changeme-changeme-changeme", strings.Repeat("x", 40), refreshSecret},
 		"JWT_REFRESH_SECRET":          {"your_jwt_refresh_secret", "tooShortToBeAnyGood"},
 		"JWT_REFRESH_SECRET_PREVIOUS": {"tooShortToBeAnyGood", jwtSecret},
-		"SIGNING_ALGORITHM":           {"HS512", "none", "es256"},
-		"KEY_ENCRYPTION_KEY":          {"bm90IHlldA==", "no base64", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
+		"SIGNING_ALGORITHM":           {"HS256", "none", "es256", "RS256"}, // without KEY_ENCRYPTION_KEY none is of use
+		"KEY_ENCRYPTION_KEY":          {"bm90IHlldA==", "no base64", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", strings.TrimSuffix(keyEncryptionKey, "="), strings.ReplaceAll(keyEncryptionKey, "/", "_"), keyEncryptionKey + "AAAA"},
+		"KEY_ENCRYPTION_KEY_PREVIOUS": {keyEncryptionKey, "no base64", "bm90IHlldA=="},
 		"OPS_ADDR":                    {":9464"},
 		"TLS_CERT_FILE":               {"/etc/cert.pem"},
 	}
@@ -160,6 +165,46 @@ func TestLoad_Refusals(t *testing.T) {
 			t.Errorf("without %s: error %v", name, err)
 		}
 	}
+}
+
+// With a key-encryption key JWT_SECRET is not needed, and the two come from files like other secrets.
+func TestLoad_KeyEncryptionKeys(t *testing.T) {
+	t.Parallel()
+	values := map[string]string{
+		"DATABASE_URL": "postgres://db/kindred", "JWT_REFRESH_SECRET": refreshSecret, "SIGNING_ALGORITHM": "EdDSA",
+		"KEY_ENCRYPTION_KEY_FILE": writeFile(t, keyEncryptionKey+"\n"), "KEY_ENCRYPTION_KEY_PREVIOUS": previousKey + "\n" + previousKey,
+	}
+	c, err := config.Load(source(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := config.LoadKeys(source(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	current, previous := decodeKey(t, keyEncryptionKey), decodeKey(t, previousKey)
+	if c.KeyEncryptionKey.Reveal() != current || len(c.KeyEncryptionKeyPrevious) != 2 || c.KeyEncryptionKeyPrevious[1].Reveal() != previous ||
+		c.SigningAlgorithm != "EdDSA" || c.JWTSecret.IsSet() {
+		t.Errorf("loaded %+v", c)
+	}
+	if keys.KeyEncryptionKey != c.KeyEncryptionKey || len(keys.KeyEncryptionKeyPrevious) != 2 || keys.SigningAlgorithm != "EdDSA" || keys.DatabaseURL != c.DatabaseURL {
+		t.Errorf("the commands load %+v", keys)
+	}
+	delete(values, "KEY_ENCRYPTION_KEY_FILE")
+	for _, missing := range []string{"JWT_SECRET is not set, and neither is KEY_ENCRYPTION_KEY", "SIGNING_ALGORITHM is set, but KEY_ENCRYPTION_KEY is not", "KEY_ENCRYPTION_KEY_PREVIOUS is set, but KEY_ENCRYPTION_KEY is not"} {
+		if _, err := config.Load(source(values)); err == nil || !strings.Contains(err.Error(), missing) {
+			t.Errorf("error %v, want %q", err, missing)
+		}
+	}
+}
+
+func decodeKey(t *testing.T, text string) string {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(key)
 }
 
 func TestLoad_TellsEverythingAtOnceInTheOrderOfTheTable(t *testing.T) {
