@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -132,6 +133,25 @@ func TestGenerateKey_SignsWhatVerifies(t *testing.T) {
 	for _, algorithm := range []Algorithm{"", "HS256", "none", "ES512"} {
 		if _, err := GenerateKey(algorithm); err == nil {
 			t.Errorf("a key of algorithm %q was made", algorithm)
+		}
+	}
+}
+
+// Whoever verifies needs no line of ours: the key set, and a library.
+func TestIssue_VerifiesWithAnotherLibrary(t *testing.T) {
+	t.Parallel()
+	list := signingKeys(t)
+	var set jose.JSONWebKeySet
+	if err := json.Unmarshal(keysOf(t, list...).JWKS(), &set); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range list {
+		signed, err := jose.ParseSigned(issueWith(t, keysOf(t, k), someClaims()), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(k.Algorithm)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := signed.Verify(set); err != nil {
+			t.Errorf("%s: %v", k.Algorithm, err)
 		}
 	}
 }
