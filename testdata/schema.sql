@@ -13,6 +13,21 @@ TABLE audit_events PARTITION BY RANGE (at)
     CONSTRAINT audit_events_detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text))
     CONSTRAINT audit_events_kind_is_named CHECK ((kind <> ''::text))
     CONSTRAINT audit_events_pkey PRIMARY KEY (at, id)
+TABLE clients
+    id text NOT NULL
+    name text NOT NULL
+    type text NOT NULL
+    secret_hash bytea
+    may_introspect boolean NOT NULL DEFAULT false
+    created_at timestamp with time zone NOT NULL
+    disabled_at timestamp with time zone
+    CONSTRAINT clients_hash_is_sha256 CHECK ((octet_length(secret_hash) = 32))
+    CONSTRAINT clients_id_and_name_are_given CHECK (((id <> ''::text) AND (name <> ''::text)))
+    CONSTRAINT clients_id_is_not_the_built_in CHECK ((id <> 'kindred'::text))
+    CONSTRAINT clients_only_the_confidential_introspect CHECK (((type = 'confidential'::text) OR (NOT may_introspect)))
+    CONSTRAINT clients_pkey PRIMARY KEY (id)
+    CONSTRAINT clients_secret_is_of_the_confidential CHECK (((type = 'confidential'::text) = (secret_hash IS NOT NULL)))
+    CONSTRAINT clients_type_is_known CHECK ((type = ANY (ARRAY['public'::text, 'confidential'::text])))
 CREATE OR REPLACE FUNCTION public.kindred_ensure_partitions(parent regclass, first_day date, last_day date)
  RETURNS integer
  LANGUAGE plpgsql
@@ -147,6 +162,7 @@ TABLE token_families WITH (fillfactor=50)
     CONSTRAINT token_families_pkey PRIMARY KEY (id)
     CONSTRAINT token_families_revocation_is_whole CHECK ((((revoked_at IS NULL) = (revoked_reason IS NULL)) AND ((revoked_at IS NULL) = (revoked_by IS NULL))))
     CONSTRAINT token_families_user_fkey FOREIGN KEY (user_id) REFERENCES users(id)
+    CREATE INDEX token_families_live_of_a_client ON public.token_families USING btree (client_id, id) WHERE ((revoked_at IS NULL) AND (client_id <> 'kindred'::text))
     CREATE INDEX token_families_user ON public.token_families USING btree (user_id)
 TABLE users
     id uuid NOT NULL

@@ -51,10 +51,8 @@ func ParseUsername(s string) (Username, error) {
 	case count > maxCodePoints:
 		return refuse(fmt.Sprintf("It must have %d characters at most.", maxCodePoints))
 	}
-	for _, r := range shown {
-		if !unicode.IsGraphic(r) || invisible(r) {
-			return refuse("It must not contain control or invisible characters.")
-		}
+	if !visible(shown) {
+		return refuse("It must not contain control or invisible characters.")
 	}
 	if strings.TrimSpace(shown) != shown {
 		return refuse("It must not begin or end with a space.")
@@ -65,10 +63,15 @@ func ParseUsername(s string) (Username, error) {
 	return Username{shown: shown, key: norm.NFC.String(key)}, nil
 }
 
-// invisible tells of what leaves no mark, or one that looks like a space: two names that differ in it
+// invisible tells of controls and of what leaves no mark, or one that looks like a space: two names that differ in it
 // only look the same. U+2800 is the Braille pattern without a dot.
 func invisible(r rune) bool {
-	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == '\u2800'
+	return !unicode.IsGraphic(r) || unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == '\u2800'
+}
+
+// visible tells whether all of a text can be seen, so that no two of them look alike for what cannot.
+func visible(s string) bool {
+	return !strings.ContainsFunc(s, invisible)
 }
 
 // Password is a password that may be hashed. It redacts itself wherever it is printed.

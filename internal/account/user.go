@@ -1,4 +1,5 @@
-// Package account holds what a user is and which names and passwords are accepted, without any I/O.
+// Package account holds what a user and a client are and which names and passwords are accepted, without
+// any I/O.
 package account
 
 import (

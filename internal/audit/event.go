@@ -24,18 +24,23 @@ const (
 	ReuseDetected Kind = "reuse_detected" // detail names both parties
 	TokenLost     Kind = "token_lost"     // our MAC, but no such token stands
 	FamilyRevoked Kind = "family_revoked" // detail has the reason
+	TokenRevoked  Kind = "token_revoked"  // one access token, by its client; detail has its jti
 	Logout        Kind = "logout"
 
 	KeyPublished    Kind = "key_published" // detail has the id and when it begins to sign
 	KeyRetired      Kind = "key_retired"
 	KeyRevoked      Kind = "key_revoked"
 	KeysReencrypted Kind = "keys_reencrypted"
+
+	ClientAdded         Kind = "client_added" // detail has its type and whether it may introspect
+	ClientSecretRotated Kind = "client_secret_rotated"
+	ClientDisabled      Kind = "client_disabled"
 )
 
 // Event is one record. The time is the database's, set when it is appended.
 type Event struct {
 	Kind      Kind
-	Actor     string // who did it: user:ID, cli, dev, kindred, or empty where the request did it without a user
+	Actor     string // who did it: user:ID, client:ID, cli, dev, kindred, or empty where the request did it without a user
 	UserID    uuid.NullUUID
 	FamilyID  uuid.NullUUID
 	ClientID  string
@@ -47,6 +52,9 @@ type Event struct {
 
 // ByUser is the actor of what a signed-in user does.
 func ByUser(id uuid.UUID) string { return "user:" + id.String() }
+
+// ByClient is the actor of what an OAuth client does for itself.
+func ByClient(id string) string { return "client:" + id }
 
 // ByCLI is the actor of what an operator does on the command line.
 const ByCLI = "cli"

@@ -169,7 +169,7 @@ func (r replica) login(t testing.TB, name string) auth.Tokens {
 
 func (r replica) refresh(t testing.TB, refreshToken string) auth.Tokens {
 	t.Helper()
-	tokens, err := r.Refresh(t.Context(), caller, refreshToken, "")
+	tokens, err := r.Refresh(t.Context(), caller, refreshToken, auth.ClientCredentials{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func (r replica) refresh(t testing.TB, refreshToken string) auth.Tokens {
 
 func (r replica) wantRefused(t testing.TB, refreshToken string) {
 	t.Helper()
-	if _, err := r.Refresh(t.Context(), caller, refreshToken, ""); !errors.Is(err, auth.ErrInvalidRefreshToken) {
+	if _, err := r.Refresh(t.Context(), caller, refreshToken, auth.ClientCredentials{}); !errors.Is(err, auth.ErrInvalidRefreshToken) {
 		t.Errorf("refresh: error %v, want ErrInvalidRefreshToken", err)
 	}
 }
@@ -253,7 +253,9 @@ func state(t testing.TB, db *testdb.DB) string {
 const stateStatement = `
 	SELECT (SELECT coalesce(jsonb_agg(f ORDER BY f.id), '[]')::text FROM token_families f)
 	    || (SELECT coalesce(jsonb_agg(r ORDER BY r.id), '[]')::text FROM refresh_tokens r)
-	    || (SELECT coalesce(jsonb_agg(u ORDER BY u.id), '[]')::text FROM users u)`
+	    || (SELECT coalesce(jsonb_agg(u ORDER BY u.id), '[]')::text FROM users u)
+	    || (SELECT coalesce(jsonb_agg(c ORDER BY c.id), '[]')::text FROM clients c)
+	    || (SELECT coalesce(jsonb_agg(v ORDER BY v.id), '[]')::text FROM revocations v)`
 
 // whileBlocked runs act in the background, waits until a session of the database waits for a lock,
 // and then runs release.
@@ -307,6 +309,20 @@ func (s *statements) take() []string {
 func familyOf(t testing.TB, r replica, tokens auth.Tokens) uuid.UUID {
 	t.Helper()
 	return r.wantSignedIn(t, tokens).SessionID
+}
+
+// familyIDOf reads the family out of a refresh token, dead or alive.
+func familyIDOf(t testing.TB, tokens auth.Tokens) uuid.UUID {
+	t.Helper()
+	codec, err := token.NewRefreshCodec([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := codec.Parse(tokens.RefreshToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.FamilyID
 }
 
 // forge makes a token whose MAC is right but that was never handed out.

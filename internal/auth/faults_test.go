@@ -46,14 +46,14 @@ func TestTrouble_IntervalStartsAnewWithTheRecovery(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), c.limit)
 			defer cancel()
 			whileBlocked(t, db, func() {
-				if _, err := r.Refresh(ctx, caller, second.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
+				if _, err := r.Refresh(ctx, caller, second.RefreshToken, auth.ClientCredentials{}); !errors.Is(err, auth.ErrUnavailable) {
 					t.Errorf("error %v, want ErrUnavailable", err)
 				}
 			}, func() { c.trouble(t, db, cancel) })
 			if err := holder.Rollback(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			again, err := r.Refresh(t.Context(), caller, first.RefreshToken, "")
+			again, err := r.Refresh(t.Context(), caller, first.RefreshToken, auth.ClientCredentials{})
 			if c.replayed && (err != nil || again.RefreshToken != second.RefreshToken) {
 				t.Errorf("after the recovery: error %v, want the same child", err)
 			}
@@ -73,7 +73,7 @@ func TestCancelledRefresh_LeavesTheTokenGood(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	before := state(t, db)
-	if _, err := r.Refresh(ctx, caller, tokens.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
+	if _, err := r.Refresh(ctx, caller, tokens.RefreshToken, auth.ClientCredentials{}); !errors.Is(err, auth.ErrUnavailable) {
 		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 	if after := state(t, db); after != before {

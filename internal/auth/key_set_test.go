@@ -196,7 +196,7 @@ func TestKeys_NoneLoadedIsTroubleThatCostsNothing(t *testing.T) {
 	tokens := good.login(t, "ana")
 	before := state(t, db)
 	wrong := newKeyed(t, db, token.ES256, bytes.Repeat([]byte{9}, 32))
-	_, refresh := wrong.Refresh(t.Context(), caller, tokens.RefreshToken, "")
+	_, refresh := wrong.Refresh(t.Context(), caller, tokens.RefreshToken, auth.ClientCredentials{})
 	_, login := wrong.Login(t.Context(), caller, auth.LoginRequest{Username: "ana", Password: userPassword})
 	for name, err := range map[string]error{"refresh": refresh, "login": login} {
 		if !errors.Is(err, auth.ErrUnavailable) {

@@ -20,16 +20,17 @@ import (
 type LoginRequest struct {
 	Username string
 	Password string
-	ClientID string // empty: the built-in public client
+	Client   ClientCredentials
 }
 
 // errStale: between the check of the password and the user's lock the hash changed.
 var errStale = errors.New("password hash changed meanwhile")
 
 // Login starts a family. The error is ErrInvalidCredentials for an unknown name, a wrong password
-// and a disabled user alike, and each of them costs the same hashing (OWASP ASVS 5.0 §6.3.8).
+// and a disabled user alike, and each of them costs the same hashing (OWASP ASVS 5.0 §6.3.8). It is
+// ErrInvalidClient, before any password is looked at, if the client is not to be believed.
 func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tokens, error) {
-	clientID, err := client(r.ClientID)
+	client, err := s.client(ctx, r.Client)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -42,7 +43,7 @@ func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tok
 		if err != nil {
 			return Tokens{}, err
 		}
-		tokens, err := s.startFamily(ctx, caller, user, clientID)
+		tokens, err := s.startFamily(ctx, caller, user, client.ID)
 		if errors.Is(err, errStale) {
 			continue
 		}
@@ -120,7 +121,10 @@ func (s *Service) startFamily(ctx context.Context, caller Caller, verified accou
 		case user.PasswordHash != verified.PasswordHash:
 			return errStale
 		}
-		now, err := tx.Now(ctx) // after the lock
+		if err := shareClient(ctx, tx, clientID); err != nil {
+			return err
+		}
+		now, err := tx.Now(ctx) // after the locks
 		if err != nil {
 			return err
 		}
@@ -142,6 +146,19 @@ func (s *Service) startFamily(ctx context.Context, caller Caller, verified accou
 		return Tokens{}, err
 	}
 	return s.tokens(grant, refresh)
+}
+
+// shareClient keeps a client from being disabled until the family stands that is begun through it. The
+// built-in one cannot be.
+func shareClient(ctx context.Context, tx *store.Tx, id string) error {
+	if id == family.DefaultClient {
+		return nil
+	}
+	client, err := tx.ShareClient(ctx, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !client.Enabled() {
+		return ErrInvalidClient
+	}
+	return err
 }
 
 // firstGeneration makes a new family and its own token as they begin at now.

@@ -143,7 +143,7 @@ func (m *machine) drawForged(r *rapid.T) presented {
 func (m *machine) refresh(r *rapid.T, p presented) {
 	want := m.model.refresh(p)
 	m.answers[want]++
-	tokens, err := pick(r, "replica", m.replicas).Refresh(m.t.Context(), caller, p.wire, "")
+	tokens, err := pick(r, "replica", m.replicas).Refresh(m.t.Context(), caller, p.wire, auth.ClientCredentials{})
 	if want != rotated && want != replayed {
 		m.unchanged = want != reused
 		m.wantError(err, auth.ErrInvalidRefreshToken)

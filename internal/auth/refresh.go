@@ -16,12 +16,12 @@ import (
 
 // Refresh exchanges a refresh token for the next one (RFC 6749 §6, rotation as in RFC 9700 §4.14.2).
 //
-// A token that is not ours costs no statement. The current token of a live family costs one. Only
-// when that statement finds nothing to rotate is the family locked and judged. Every refusal is
-// ErrInvalidRefreshToken; a reuse has then revoked the family. Trouble is ErrUnavailable, and the
-// token presented is still good.
-func (s *Service) Refresh(ctx context.Context, caller Caller, refreshToken, clientID string) (Tokens, error) {
-	clientID, err := client(clientID)
+// For the built-in client a token that is not ours costs no statement, and the current token of a live
+// family one; for any other, one more reads the client. Only when the rotation finds nothing to rotate is
+// the family locked and judged. Every refusal is ErrInvalidRefreshToken, and a reuse has then revoked the
+// family; or it is ErrInvalidClient. Trouble is ErrUnavailable, and the token presented is still good.
+func (s *Service) Refresh(ctx context.Context, caller Caller, refreshToken string, credentials ClientCredentials) (Tokens, error) {
+	client, err := s.client(ctx, credentials)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -36,7 +36,7 @@ func (s *Service) Refresh(ctx context.Context, caller Caller, refreshToken, clie
 	if err := s.canSign(ctx); err != nil {
 		return Tokens{}, err
 	}
-	child, rotation, err := s.prepare(caller, presented, clientID)
+	child, rotation, err := s.prepare(caller, presented, client.ID)
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -51,7 +51,7 @@ func TestRefresh_WhatIsNotOursCostsNoStatement(t *testing.T) {
 		"long": strings.Repeat("a", 1<<20), "a changed character": good[:40] + flip(good[40]) + good[41:],
 		"cut": good[:len(good)-1], "in capitals": strings.ToUpper(good),
 	} {
-		if _, err := r.Refresh(t.Context(), caller, token, ""); !errors.Is(err, auth.ErrInvalidRefreshToken) {
+		if _, err := r.Refresh(t.Context(), caller, token, auth.ClientCredentials{}); !errors.Is(err, auth.ErrInvalidRefreshToken) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -266,7 +266,7 @@ func TestRefresh_DamagedSealIsTroubleAndNoTheft(t *testing.T) {
 	second := r.refresh(t, first.RefreshToken)
 	db.Exec(t, `UPDATE token_families SET successor_seal = sha512(successor_seal)`)
 	before := state(t, db)
-	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
+	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, auth.ClientCredentials{}); !errors.Is(err, auth.ErrUnavailable) {
 		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 	if after := state(t, db); after != before {
@@ -286,7 +286,7 @@ func TestRefresh_SealIsBoundToItsFamilyAndParent(t *testing.T) {
 	stale := one[[]byte](t, db, `SELECT successor_seal FROM token_families`)
 	r.refresh(t, second.RefreshToken)
 	db.Exec(t, `UPDATE token_families SET successor_seal = $1`, stale)
-	if _, err := r.Refresh(t.Context(), caller, second.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
+	if _, err := r.Refresh(t.Context(), caller, second.RefreshToken, auth.ClientCredentials{}); !errors.Is(err, auth.ErrUnavailable) {
 		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 }
@@ -313,7 +313,7 @@ func TestRefresh_SealOfAnotherChildIsTrouble(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.Exec(t, `UPDATE token_families SET successor_seal = $1`, sealed)
-	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, ""); !errors.Is(err, auth.ErrUnavailable) {
+	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, auth.ClientCredentials{}); !errors.Is(err, auth.ErrUnavailable) {
 		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 	r.refresh(t, second.RefreshToken)
@@ -349,10 +349,10 @@ func TestRefresh_UnknownClient(t *testing.T) {
 	r := newReplica(t, db)
 	r.addUser(t, "ana")
 	first := r.login(t, "ana")
-	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, "nobody"); !errors.Is(err, auth.ErrUnknownClient) {
+	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, auth.ClientCredentials{ID: "nobody"}); !errors.Is(err, auth.ErrUnknownClient) {
 		t.Errorf("error %v, want ErrUnknownClient", err)
 	}
-	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, "kindred"); err != nil {
+	if _, err := r.Refresh(t.Context(), caller, first.RefreshToken, auth.ClientCredentials{ID: "kindred"}); err != nil {
 		t.Errorf("the built-in client by its name: %v", err)
 	}
 }

@@ -114,7 +114,7 @@ func (c *clients) work(client int) {
 		if round%10 == 0 {
 			tokens, err = here.Login(c.t.Context(), caller, auth.LoginRequest{Username: "ana", Password: userPassword})
 		} else {
-			tokens, err = here.Refresh(c.t.Context(), caller, tokens.RefreshToken, "")
+			tokens, err = here.Refresh(c.t.Context(), caller, tokens.RefreshToken, auth.ClientCredentials{})
 		}
 		c.requests.Add(1)
 		if err != nil {

@@ -18,7 +18,6 @@ import (
 
 	"kindred/internal/account"
 	"kindred/internal/audit"
-	"kindred/internal/family"
 	"kindred/internal/password"
 	"kindred/internal/revocation"
 	"kindred/internal/store"
@@ -32,8 +31,6 @@ var (
 	ErrInvalidRefreshToken = errors.New("invalid refresh token")
 	// ErrInvalidAccessToken: malformed, expired, or of a session that has ended.
 	ErrInvalidAccessToken = errors.New("invalid access token")
-	// ErrUnknownClient: no such OAuth client.
-	ErrUnknownClient = errors.New("unknown client")
 	// ErrRegistrationClosed: the operator does not let people register.
 	ErrRegistrationClosed = errors.New("registration is closed")
 	// ErrSessionNotFound: no live session of this user has that id.
@@ -232,14 +229,6 @@ func (s *Service) tokens(grant store.Grant, refresh token.RefreshToken) (Tokens,
 		AccessToken: access, RefreshToken: refresh.Reveal(),
 		ExpiresIn: expires.Sub(issued), RefreshExpiresIn: grant.IdleExpiresAt.Sub(grant.Now).Truncate(time.Second),
 	}, nil
-}
-
-// client maps what a request names to a client; only the built-in one exists so far.
-func client(named string) (string, error) {
-	if named == "" || named == family.DefaultClient {
-		return family.DefaultClient, nil
-	}
-	return "", ErrUnknownClient
 }
 
 // cleanUserAgent makes a header fit for a row and a log line: valid UTF-8, no controls, 256 bytes.

@@ -14,10 +14,13 @@ const DefaultClient = "kindred"
 type Reason string
 
 const (
-	ReasonReuseDetected Reason = "reuse_detected"
-	ReasonLogout        Reason = "logout"
-	ReasonSessionEnded  Reason = "session_ended"
-	ReasonUserDisabled  Reason = "user_disabled"
+	ReasonReuseDetected  Reason = "reuse_detected"
+	ReasonLogout         Reason = "logout"
+	ReasonSessionEnded   Reason = "session_ended"
+	ReasonUserDisabled   Reason = "user_disabled"
+	ReasonClientDisabled Reason = "client_disabled"
+	ReasonTokenRevoked   Reason = "token_revoked" // its client asked for it (RFC 7009)
+	ReasonTokenLimit     Reason = "token_limit"   // too many of its access tokens were revoked one by one
 )
 
 // Family is the state of one login: a row of token_families. Times are the database's.

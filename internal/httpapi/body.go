@@ -80,12 +80,17 @@ func hasNUL(body []byte) bool {
 	}
 }
 
-// readForm reads the parameters of the token endpoint (RFC 6749 §3.2): none twice, an empty one is
-// an omitted one. Parameters in the URL do not count.
+const formMediaType = "application/x-www-form-urlencoded"
+
+// readForm reads the parameters of an OAuth endpoint (RFC 6749 §3.2): none twice, an empty one is an
+// omitted one. Parameters in the URL do not count.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	body, err := readBody(w, r)
 	if err != nil {
 		return nil, err
+	}
+	if len(body) > 0 && mediaType(r) != formMediaType {
+		return nil, &oauth.Error{Code: oauth.InvalidRequest, Description: "The body must be " + formMediaType + "."}
 	}
 	return parseForm(string(body))
 }

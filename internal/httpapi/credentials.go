@@ -14,6 +14,7 @@ const (
 
 	bearerChallenge  = `Bearer realm="kindred"`
 	invalidChallenge = bearerChallenge + `, error="invalid_token"`
+	basicChallenge   = `Basic realm="kindred", charset="UTF-8"` // RFC 7617 §2.1
 )
 
 // bearer returns the token of the Authorization header (RFC 6750 §2.1), empty if there is none. Tokens

@@ -25,6 +25,8 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 //
 //	user NAME [PASSWORD]          a user; the password is password123 unless it is given
 //	disable NAME                  shuts a user out, as an operator does
+//	client add ID TYPE [may-introspect]   an OAuth client; its secret is kept in $IDSecret
+//	client rotate-secret|disable ID
 //	registration closed           restarts the replicas so that nobody can register
 //	replica N                     talks to replica 1 or 2 from here on
 //	browser                       from here on cookies are kept and sent, as a page of our origin does
@@ -33,13 +35,14 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 //	post [FLAGS] PATH [NAME=VALUE …]   a JSON object of strings
 //	form [FLAGS] PATH [NAME=VALUE …]   a form
 //	raw [FLAGS] METHOD PATH TYPE BODY  anything; BODY as it stands, \x00 escapes allowed
-//	  FLAGS: -bearer TOKEN  -header 'NAME: VALUE'  -cookie NAME=VALUE
+//	  FLAGS: -bearer TOKEN  -basic ID:SECRET  -header 'NAME: VALUE'  -cookie NAME=VALUE
 //	status N                      of the last answer
 //	problem N CODE                the last answer is that problem, whole
 //	oauth N CODE                  the last answer is that OAuth error
 //	json PATH VALUE               a member of the last answer; [! json PATH] is not there
+//	body TEXT                     the last answer, to the byte
 //	header NAME VALUE             a header contains VALUE; [! header NAME] is not there
-//	save VARIABLE PATH            keeps a member
+//	save VARIABLE PATH            keeps a member, cookie:NAME or header:NAME
 //	same A B, differ A B          two kept values
 //	events KIND N                 the audit trail has N of a kind
 func TestFlows(t *testing.T) {
@@ -52,6 +55,7 @@ func TestFlows(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"client": inStory((*story).client), "body": inStory((*story).wantBody),
 			"user": inStory((*story).user), "disable": inStory((*story).disable), "registration": inStory((*story).registration),
 			"replica": inStory((*story).replica), "browser": inStory((*story).browser), "advance": inStory((*story).advance),
 			"get": inStory((*story).get), "delete": inStory((*story).delete), "options": inStory((*story).options),
@@ -239,6 +243,8 @@ func (s *story) send(c in, flags [][2]string, method, path, mediaType, body stri
 		switch name, value, _ := strings.Cut(flag[1], ":"); flag[0] {
 		case "-bearer":
 			request.Header.Add("Authorization", "Bearer "+flag[1])
+		case "-basic":
+			request.Header.Add("Authorization", basic(flag[1]))
 		case "-header":
 			if strings.EqualFold(name, "Sec-Fetch-Site") {
 				request.Header.Del(name)
@@ -270,9 +276,13 @@ func (s *story) send(c in, flags [][2]string, method, path, mediaType, body stri
 
 // wantEverywhere is what holds for each answer of each story.
 func (s *story) wantEverywhere(c in) {
+	caching := "no-store"
+	if strings.HasPrefix(s.answer.Request.URL.Path, "/.well-known/") && s.answer.StatusCode < http.StatusBadRequest {
+		caching = "public, max-age=300"
+	}
 	for name, value := range map[string]string{
 		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
-		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cache-Control": "no-store",
+		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cache-Control": caching,
 	} {
 		if got := s.answer.Header.Get(name); got != value {
 			c.Fatalf("%s is %q, want %q", name, got, value)
@@ -387,6 +397,10 @@ func (s *story) save(c in) {
 	c.wantArgs(2, 2)
 	if name, found := strings.CutPrefix(c.args[1], "cookie:"); found {
 		c.Setenv(c.args[0], s.jar[name])
+		return
+	}
+	if name, found := strings.CutPrefix(c.args[1], "header:"); found {
+		c.Setenv(c.args[0], s.answer.Header.Get(name))
 		return
 	}
 	value, there := s.member(c, c.args[1])

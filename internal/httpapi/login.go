@@ -32,7 +32,8 @@ func (a *API) handleRegister(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// handleLogin: POST /login {username, password, transport, clientId}.
+// handleLogin: POST /login {username, password, transport, clientId}. A public client names itself by
+// clientId, a confidential one authenticates by HTTP Basic.
 func (a *API) handleLogin(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Username  *string `json:"username"`
@@ -49,8 +50,15 @@ func (a *API) handleLogin(w http.ResponseWriter, r *http.Request) error {
 	if body.Transport != "" && body.Transport != "body" && body.Transport != "cookie" {
 		return errMalformed.with("transport must be body or cookie.")
 	}
+	client, err := jsonClient(r, body.ClientID)
+	if err != nil {
+		return err
+	}
+	if client.Secret != "" && body.Transport == "cookie" {
+		return errMalformed.with("Cookies are for public clients.")
+	}
 	tokens, err := a.auth.Login(r.Context(), callerOf(r), auth.LoginRequest{
-		Username: *body.Username, Password: *body.Password, ClientID: body.ClientID,
+		Username: *body.Username, Password: *body.Password, Client: client,
 	})
 	if err != nil {
 		return err

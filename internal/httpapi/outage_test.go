@@ -85,7 +85,7 @@ func (o *outage) awaitIdle() {
 // steadily refreshes at the replica that has no trouble.
 func (o *outage) steadily(t testing.TB, tokens auth.Tokens) auth.Tokens {
 	t.Helper()
-	next, err := o.steady.Refresh(t.Context(), auth.Caller{}, tokens.RefreshToken, "")
+	next, err := o.steady.Refresh(t.Context(), auth.Caller{}, tokens.RefreshToken, auth.ClientCredentials{})
 	if err != nil {
 		t.Errorf("%s: refresh past the trouble: %v", o.user, err)
 	}
@@ -144,7 +144,7 @@ func (o *outage) wantGeneration(t testing.TB, want int) {
 }
 
 func wantEnded(t testing.TB, o *outage, _ reply) {
-	if _, err := o.steady.Refresh(t.Context(), auth.Caller{}, o.current.RefreshToken, ""); !errors.Is(err, auth.ErrInvalidRefreshToken) {
+	if _, err := o.steady.Refresh(t.Context(), auth.Caller{}, o.current.RefreshToken, auth.ClientCredentials{}); !errors.Is(err, auth.ErrInvalidRefreshToken) {
 		t.Errorf("%s: refresh in the ended family: error %v, want ErrInvalidRefreshToken", o.user, err)
 	}
 }

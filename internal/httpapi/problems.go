@@ -33,7 +33,8 @@ var (
 	errMalformed        = &Problem{http.StatusBadRequest, "malformed_request", "Malformed request", "The request could not be read."}
 	errTwoCredentials   = &Problem{http.StatusBadRequest, "two_credentials", "Two credentials", "The request carries two different credentials; nothing was done with either."}
 	errCredentials      = &Problem{http.StatusBadRequest, "invalid_credentials", "Invalid credentials", "Username or password is wrong."}
-	errUnknownClient    = &Problem{http.StatusBadRequest, "unknown_client", "Unknown client", "There is no client of that id."}
+	errUnknownClient    = &Problem{http.StatusBadRequest, "unknown_client", "Unknown client", "There is no public client of that id."}
+	errInvalidClient    = &Problem{http.StatusUnauthorized, "invalid_client", "Invalid client", "The client is unknown, or did not authenticate as it must."}
 	errTokenRequired    = &Problem{http.StatusUnauthorized, "token_required", "Token required", "The request carries no token."}
 	errAccessToken      = &Problem{http.StatusForbidden, "invalid_access_token", "Invalid access token", "The access token is malformed, expired or revoked."}
 	errAccessTokenAgain = &Problem{http.StatusUnauthorized, "invalid_access_token", "Invalid access token", "The access token is malformed, expired or revoked."}
@@ -78,6 +79,8 @@ func problemOf(err error) *Problem {
 		return errTwoCredentials
 	case errors.Is(err, auth.ErrUnknownClient):
 		return errUnknownClient
+	case errors.Is(err, auth.ErrInvalidClient):
+		return errInvalidClient
 	case errors.Is(err, auth.ErrRegistrationClosed):
 		return errClosed
 	case errors.Is(err, auth.ErrUsernameTaken):
@@ -105,7 +108,10 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if problem.Status == http.StatusRequestTimeout || problem.Status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close") // the rest of the body is not waited for
 	}
-	if problem.Status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+	switch {
+	case problem.Code == errInvalidClient.Code:
+		w.Header().Set("WWW-Authenticate", basicChallenge)
+	case problem.Status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "":
 		w.Header().Set("WWW-Authenticate", bearerChallenge)
 	}
 	write(w, problem.Status, "application/problem+json", struct {
@@ -118,12 +124,16 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}{"urn:kindred:problem:" + problem.Code, problem.Title, problem.Status, problem.Detail, problem.Code, observedIn(r.Context()).requestID})
 }
 
-// writeOAuthError answers as RFC 6749 §5.2 has it.
+// writeOAuthError answers as RFC 6749 §5.2 has it. Who is known and not permitted is told so by the status
+// too, since that code is a 400 only where a grant was asked for.
 func writeOAuthError(w http.ResponseWriter, refusal *oauth.Error) {
 	status := http.StatusBadRequest
-	if refusal.Code == oauth.InvalidClient {
+	switch refusal.Code {
+	case oauth.InvalidClient:
 		status = http.StatusUnauthorized
-		w.Header().Set("WWW-Authenticate", `Basic realm="kindred", charset="UTF-8"`)
+		w.Header().Set("WWW-Authenticate", basicChallenge)
+	case oauth.UnauthorizedClient:
+		status = http.StatusForbidden
 	}
 	w.Header().Set("Pragma", "no-cache")
 	writeJSON(w, status, struct {

@@ -1,33 +1,39 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
-	"net/url"
 
 	"kindred/internal/auth"
 	"kindred/internal/oauth"
 )
 
-// handleToken: POST /token, by JSON or cookie in this API's words, by form in OAuth's.
+// handleToken: POST /token, by JSON or cookie in this API's words, by form in OAuth's. JSON and cookie are
+// for public clients: one with a secret has no use for words of ours.
 func (a *API) handleToken(w http.ResponseWriter, r *http.Request) error {
-	if mediaType(r) == "application/x-www-form-urlencoded" {
+	if mediaType(r) == formMediaType {
 		return a.handleTokenForm(w, r)
 	}
 	var body struct {
 		RefreshToken string `json:"refreshToken"`
+		ClientID     string `json:"clientId"`
 	}
 	if err := readJSON(w, r, &body, ignoreUnknown); err != nil {
 		return err
 	}
-	token, byCookie, err := refreshToken(r, body.RefreshToken)
+	client, err := jsonClient(r, body.ClientID)
 	if err != nil {
 		return err
 	}
-	if token == "" {
+	token, byCookie, err := refreshToken(r, body.RefreshToken)
+	switch {
+	case err != nil:
+		return err
+	case client.Secret != "":
+		return errMalformed.with("A client with a secret refreshes by the form of RFC 6749, section 6.")
+	case token == "":
 		return errTokenRequired
 	}
-	tokens, err := a.auth.Refresh(r.Context(), callerOf(r), token, "")
+	tokens, err := a.auth.Refresh(r.Context(), callerOf(r), token, client)
 	if err != nil {
 		return err
 	}
@@ -35,13 +41,9 @@ func (a *API) handleToken(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// handleTokenForm is the refresh grant of RFC 6749 §6, for the built-in public client so far.
+// handleTokenForm is the refresh grant of RFC 6749 §6.
 func (a *API) handleTokenForm(w http.ResponseWriter, r *http.Request) error {
-	form, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
-	clientID, err := formClient(r, form)
+	form, client, err := readClientForm(w, r)
 	if err != nil {
 		return err
 	}
@@ -56,38 +58,18 @@ func (a *API) handleTokenForm(w http.ResponseWriter, r *http.Request) error {
 		return &oauth.Error{Code: oauth.InvalidScope, Description: "No scope was granted."}
 	}
 	token, byCookie, err := refreshToken(r, form.Get("refresh_token"))
-	if err != nil {
-		return &oauth.Error{Code: oauth.InvalidRequest, Description: "The request carries two different refresh tokens."}
-	}
-	tokens, err := a.auth.Refresh(r.Context(), callerOf(r), token, clientID)
 	switch {
-	case errors.Is(err, auth.ErrInvalidRefreshToken):
-		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The refresh token is not valid."}
-	case errors.Is(err, auth.ErrUnknownClient):
-		return &oauth.Error{Code: oauth.InvalidClient, Description: "The client is not known."}
 	case err != nil:
-		return err
+		return &oauth.Error{Code: oauth.InvalidRequest, Description: "The request carries two different refresh tokens."}
+	case byCookie && client.Secret != "":
+		return &oauth.Error{Code: oauth.InvalidRequest, Description: "Cookies are for public clients."}
+	}
+	tokens, err := a.auth.Refresh(r.Context(), callerOf(r), token, client)
+	if err != nil {
+		return inOAuthWords(err)
 	}
 	writeOAuthTokens(w, tokens, byCookie)
 	return nil
-}
-
-// formClient is the client that a form or a Basic header names (RFC 6749 §2.3.1). Public clients have
-// no secret, so whoever brings one is none of them.
-func formClient(r *http.Request, form url.Values) (string, error) {
-	basicID, basicSecret, basic := r.BasicAuth()
-	switch {
-	case basic && form.Has("client_secret"):
-		return "", &oauth.Error{Code: oauth.InvalidRequest, Description: "The client authenticates in two ways."}
-	case basic && form.Has("client_id") && form.Get("client_id") != basicID:
-		return "", &oauth.Error{Code: oauth.InvalidRequest, Description: "The request names two clients."}
-	case basic && basicSecret != "", form.Has("client_secret"):
-		return "", &oauth.Error{Code: oauth.InvalidClient, Description: "The client is not known."}
-	case basic:
-		return basicID, nil
-	default:
-		return form.Get("client_id"), nil
-	}
 }
 
 // writeOAuthTokens answers as RFC 6749 §5.1 has it.

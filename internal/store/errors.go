@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrUsernameTaken: a living user has that name.
 	ErrUsernameTaken = errors.New("username is taken")
+	// ErrClientExists: there is a client of that id, disabled or not.
+	ErrClientExists = errors.New("client exists")
 	// ErrUnavailable: the database is away, read-only, too slow, or would not do what was asked for a
 	// reason that is not the caller's. Nothing was consumed, unless it was a COMMIT whose answer was
 	// lost; trying again is safe.
@@ -30,8 +32,8 @@ var (
 func translate(err error) error {
 	var pgErr *pgconn.PgError
 	switch {
-	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrUsernameTaken), errors.Is(err, ErrUnavailable),
-		errors.Is(err, errNoPartition), errors.Is(err, errRunAgain):
+	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrUsernameTaken), errors.Is(err, ErrClientExists),
+		errors.Is(err, ErrUnavailable), errors.Is(err, errNoPartition), errors.Is(err, errRunAgain):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
@@ -48,6 +50,8 @@ func translateState(pgErr *pgconn.PgError, err error) error {
 	switch state := pgErr.Code; {
 	case state == "23505" && pgErr.ConstraintName == "users_username_key_among_the_living":
 		return ErrUsernameTaken
+	case state == "23505" && pgErr.ConstraintName == "clients_pkey":
+		return ErrClientExists
 	case state == "23514" && pgErr.ConstraintName == "":
 		// A CHECK has a name; a row without a partition has none.
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errNoPartition, err)

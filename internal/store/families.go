@@ -18,13 +18,14 @@ const familyColumns = `f.id, f.user_id, f.client_id, f.created_at, f.auth_time, 
 	f.access_until, f.successor_seal, f.revoked_at, coalesce(f.revoked_reason, ''), coalesce(f.revoked_by, ''),
 	f.first_user_agent, f.first_address, f.last_user_agent, f.last_address`
 
-func scanFamily(row pgx.Row) (family.Family, error) {
+// scanFamily reads familyColumns, and into more what stands behind them.
+func scanFamily(row pgx.Row, more ...any) (family.Family, error) {
 	var f family.Family
 	var hash []byte
-	err := row.Scan(&f.ID, &f.UserID, &f.ClientID, &f.CreatedAt, &f.AuthTime, &f.ExpiresAt, &f.ExpiresOn,
+	err := row.Scan(append([]any{&f.ID, &f.UserID, &f.ClientID, &f.CreatedAt, &f.AuthTime, &f.ExpiresAt, &f.ExpiresOn,
 		&f.CurrentTokenID, &hash, &f.PreviousTokenID, &f.Generation, &f.RotatedAt, &f.IdleExpiresAt,
 		&f.AccessUntil, &f.SuccessorSeal, &f.RevokedAt, &f.RevokedReason, &f.RevokedBy,
-		&f.FirstUserAgent, &f.FirstAddress, &f.LastUserAgent, &f.LastAddress)
+		&f.FirstUserAgent, &f.FirstAddress, &f.LastUserAgent, &f.LastAddress}, more...)...)
 	copy(f.CurrentHash[:], hash)
 	return f, translate(err)
 }
@@ -58,6 +59,24 @@ func (tx *Tx) LockFamily(ctx context.Context, id uuid.UUID) (family.Family, erro
 		return family.Family{}, fmt.Errorf("lock family: %w", err)
 	}
 	return f, nil
+}
+
+// LockFamiliesOfClient reads live families of a client under their locks, limit of them at most, in the
+// order of their ids. The built-in client has none here: it cannot end.
+func (tx *Tx) LockFamiliesOfClient(ctx context.Context, clientID string, limit int) ([]family.Family, error) {
+	const statement = `
+		SELECT ` + familyColumns + ` FROM token_families f
+		 WHERE f.client_id = $1 AND f.client_id <> 'kindred' AND f.revoked_at IS NULL
+		 ORDER BY f.id LIMIT $2 FOR UPDATE`
+	rows, err := tx.tx.Query(ctx, statement, clientID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("lock families of client: %w", translate(err))
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (family.Family, error) { return scanFamily(row) })
+	if err != nil {
+		return nil, fmt.Errorf("lock families of client: %w", translate(err))
+	}
+	return list, nil
 }
 
 // ExtendAccess notes that an access token of the family may live until then.
@@ -131,6 +150,22 @@ func (s *Store) LiveFamilies(ctx context.Context, userID uuid.UUID) ([]family.Fa
 		return nil, fmt.Errorf("list families: %w", err)
 	}
 	return list, nil
+}
+
+// FamilyAndUser reads a family, its user and the clock in one statement, without a lock: what somebody may
+// be told, and nothing to act upon. ErrNotFound if there is no such family.
+func (s *Store) FamilyAndUser(ctx context.Context, id uuid.UUID) (f family.Family, user account.User, now time.Time, err error) {
+	const statement = `
+		SELECT ` + familyColumns + `, clock_timestamp(), ` + userColumns + `
+		  FROM token_families f JOIN users u ON u.id = f.user_id WHERE f.id = $1`
+	err = s.withConn(ctx, func(conn *pgxpool.Conn) (err error) {
+		f, err = scanFamily(conn.QueryRow(ctx, statement, id), append([]any{&now}, userFields(&user)...)...)
+		return err
+	})
+	if err != nil {
+		return family.Family{}, account.User{}, time.Time{}, fmt.Errorf("read family: %w", err)
+	}
+	return f, user, now, nil
 }
 
 // Standing is what an access token's check needs to know of its family and user, by the database.

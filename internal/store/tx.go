@@ -11,7 +11,8 @@ import (
 )
 
 // Tx is one transaction. What locks hangs here and not on Store, so that locking outside a
-// transaction does not compile. Locks are taken in one order: the user's row, then families by id.
+// transaction does not compile. Locks are taken in one order: the user's row, the client's row, then
+// families by id.
 type Tx struct {
 	tx      pgx.Tx
 	store   *Store
