@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kindred/internal/account"
 	"kindred/internal/audit"
 	"kindred/internal/family"
 	"kindred/internal/store"
@@ -16,11 +17,14 @@ import (
 type LogoutRequest struct {
 	RefreshToken string // any generation
 	AccessToken  string // may be expired
+	Client       ClientCredentials
 }
 
-// Logout revokes a family. It is nil also when the credential is not ours or the family has ended:
-// whoever wants to be gone is gone. A token of an older generation is no reuse here, since ending
-// the session is what a reuse would lead to. ErrTwoCredentials if the two name different families.
+// Logout revokes a family. It is nil also when the credential is not ours, the family has ended, or its
+// refresh token is one that the client may not bring: whoever wants to be gone is gone. A token of an
+// older generation is no reuse here, since ending the session is what a reuse would lead to.
+// ErrTwoCredentials if the two name different families; ErrInvalidClient if a client is named that is not
+// to be believed.
 func (s *Service) Logout(ctx context.Context, caller Caller, r LogoutRequest) error {
 	refresh, refreshErr := s.codec.Parse(r.RefreshToken)
 	if refreshErr != nil && !errors.Is(refreshErr, token.ErrNotOurs) {
@@ -34,33 +38,45 @@ func (s *Service) Logout(ctx context.Context, caller Caller, r LogoutRequest) er
 	if byRefresh && byAccess && refresh.FamilyID != access.SessionID {
 		return ErrTwoCredentials
 	}
-	if !byRefresh && !byAccess {
-		return nil
+	client, err := s.client(ctx, r.Client)
+	if err != nil || !byRefresh && !byAccess {
+		return err
 	}
 	id := access.SessionID
 	if byRefresh {
 		id = refresh.FamilyID
 	}
 	return s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
-		f, err := tx.LockFamily(ctx, id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && f.RevokedAt != nil {
-			return nil
-		}
-		if err != nil {
+		f, live, err := lockLive(ctx, tx, id)
+		if err != nil || !live {
 			return err
 		}
-		if !byAccess {
-			// A right MAC alone must not end a family: the key may have leaked, the token's hash cannot.
-			evidence, err := tx.Evidence(ctx, f, refresh.TokenID)
-			if err != nil {
-				return err
-			}
-			if evidence.Row == nil || evidence.Row.Hash != refresh.Hash() {
-				return j.add(ctx, tokenLost(f))
-			}
+		if byAccess {
+			return s.logOut(ctx, tx, j, f)
+		}
+		may, err := mayLogOut(ctx, tx, f, r.Client.ID == "", client)
+		if err != nil || !may {
+			return err
+		}
+		stands, err := standsIn(ctx, tx, j, f, refresh)
+		if err != nil || !stands {
+			return err
 		}
 		return s.logOut(ctx, tx, j, f)
 	})
+}
+
+// mayLogOut tells whether a refresh token ends its family when a client brings it: the family's own does,
+// and where none is named anybody who holds a public client's token, since a name would prove nothing.
+func mayLogOut(ctx context.Context, tx *store.Tx, f family.Family, unnamed bool, named account.Client) (bool, error) {
+	if !unnamed || f.ClientID == family.DefaultClient {
+		return f.ClientID == named.ID, nil
+	}
+	of, err := tx.Client(ctx, f.ClientID) // whose type never changes
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return of.Type == account.PublicClient, err
 }
 
 func (s *Service) logOut(ctx context.Context, tx *store.Tx, j *journal, f family.Family) error {

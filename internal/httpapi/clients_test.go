@@ -2,8 +2,11 @@ package httpapi_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
+	"testing"
 
 	"kindred/internal/account"
 	"kindred/internal/auth"
@@ -44,4 +47,58 @@ func (s *story) wantBody(c in) {
 func basic(pair string) string {
 	id, secret, _ := strings.Cut(pair, ":")
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
+}
+
+// logInBy logs user1 in through a client and returns the refresh token.
+func (s *story) logInBy(t testing.TB, clientID, secret string) string {
+	t.Helper()
+	body := `{"username":"user1","password":"password123","clientId":"` + clientID + `"}`
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.servers[0].URL+"/login", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if secret != "" {
+		request.Header.Set("Authorization", basic(clientID+":"+secret))
+	}
+	answer, err := s.servers[0].Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var tokens struct {
+		RefreshToken string `json:"refreshToken"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&tokens); err != nil || tokens.RefreshToken == "" {
+		t.Fatalf("login: %d, error %v", answer.StatusCode, err)
+	}
+	return tokens.RefreshToken
+}
+
+// RFC 7009 §2.2.1: 503 says that the token may be as good as before.
+func TestRevoke_TroubleIs503AndRevokesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	if _, err := s.services[0].CreateUser(t.Context(), operator, "user1", "password123", account.RoleUser); err != nil {
+		t.Fatal(err)
+	}
+	post := func(path string, form url.Values) *http.Response {
+		t.Helper()
+		answer, err := s.servers[0].Client().PostForm(s.servers[0].URL+path, form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer
+	}
+	refresh := s.logInBy(t, "kindred", "")
+	s.db.Exec(t, `ALTER TABLE token_families RENAME TO elsewhere`)
+	answer := post("/revoke", url.Values{"token": {refresh}})
+	if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("status %d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
+	}
+	s.db.Exec(t, `ALTER TABLE elsewhere RENAME TO token_families`)
+	if answer := post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); answer.StatusCode != http.StatusOK {
+		t.Errorf("the token that was not revoked: status %d", answer.StatusCode)
+	}
 }

@@ -27,8 +27,9 @@ func (a *API) handleMe(w http.ResponseWriter, _ *http.Request, who auth.Identity
 	return nil
 }
 
-// handleLogout: POST /logout by refresh token (body or cookie) or access token, which may be expired.
-// It is 204 for what is gone or was never ours too: the caller is signed out either way.
+// handleLogout: POST /logout by refresh token (body or cookie) or access token, which may be expired. A
+// confidential client's refresh token counts if the client authenticates by HTTP Basic. It is 204 for what
+// is gone or was never ours too: the caller is signed out either way.
 func (a *API) handleLogout(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		RefreshToken string `json:"refreshToken"`
@@ -44,10 +45,15 @@ func (a *API) handleLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	client, err := jsonClient(r, "")
+	if err != nil {
+		return err
+	}
 	if refresh == "" && access == "" {
 		return errTokenRequired
 	}
-	if err := a.auth.Logout(r.Context(), callerOf(r), auth.LogoutRequest{RefreshToken: refresh, AccessToken: access}); err != nil {
+	err = a.auth.Logout(r.Context(), callerOf(r), auth.LogoutRequest{RefreshToken: refresh, AccessToken: access, Client: client})
+	if err != nil {
 		return err
 	}
 	clearCookies(w, r)
