@@ -69,6 +69,7 @@ func (a *API) routes() *mux.Router {
 		{[]string{http.MethodPost}, "/token", a.handleToken},
 		{[]string{http.MethodPost}, "/logout", a.handleLogout},
 		{[]string{http.MethodPost}, "/revoke", a.handleRevoke},
+		{[]string{http.MethodPost}, "/introspect", a.handleIntrospect},
 		{[]string{http.MethodGet, http.MethodHead}, "/protected", a.signedIn(http.StatusForbidden, a.handleProtected)},
 		{[]string{http.MethodGet, http.MethodHead}, "/me", a.signedIn(http.StatusUnauthorized, a.handleMe)},
 		{[]string{http.MethodGet, http.MethodHead}, "/sessions", a.signedIn(http.StatusUnauthorized, a.handleSessions)},

@@ -46,6 +46,7 @@ type AccessClaims struct {
 	ExpiresAt time.Time      // likewise
 	Custom    map[string]any // the user's own claims; never over ours
 	KeyID     string         // kid; set by a Verifier
+	Audience  string         // aud; set by a Verifier
 }
 
 // AccessConfig is shared by an Issuer and its Verifiers.
@@ -267,6 +268,7 @@ func (v *Verifier) claims(encoded string) (AccessClaims, error) {
 		ID: id, Subject: subject, SessionID: session, ClientID: p.ClientID, Username: p.Username, Role: p.Role,
 		Version: p.Version, AuthTime: time.Unix(p.AuthTime, 0).UTC(),
 		IssuedAt: time.Unix(*p.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(*p.ExpiresAt, 0).UTC(), Custom: p.Custom,
+		Audience: v.config.Audience,
 	}, nil
 }
 

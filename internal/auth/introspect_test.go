@@ -1,0 +1,104 @@
+package auth_test
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"kindred/internal/account"
+	"kindred/internal/auth"
+	"kindred/internal/revocation"
+	"kindred/internal/store"
+	"kindred/internal/testdb"
+)
+
+// I9: introspecting neither rotates nor revokes, and an old generation is no reuse.
+func TestIntrospect_ChangesNothing(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana")
+	api := r.addClient(t, "api", account.ConfidentialClient, true)
+	first := r.loginBy(t, api, "ana")
+	second := r.refreshBy(t, api, first.RefreshToken)
+	own := r.login(t, "ana")
+	db.Advance(t, interval)
+	before, eventsBefore := state(t, db), len(events(t, db))
+	for name, c := range map[string]struct {
+		presented string
+		active    bool
+	}{
+		"access token": {second.AccessToken, true}, "older access token": {first.AccessToken, true}, "another client's access token": {own.AccessToken, true},
+		"current refresh token": {second.RefreshToken, true}, "old refresh token": {first.RefreshToken, false},
+		"another client's refresh token": {own.RefreshToken, false}, "forged": {forge(t, second.RefreshToken, false), false},
+		"no such token": {forge(t, second.RefreshToken, true), false}, "noise": {"noise", false},
+	} {
+		found, err := r.Introspect(t.Context(), api, c.presented)
+		if err != nil || found.Active != c.active {
+			t.Errorf("%s: active %v, error %v", name, found.Active, err)
+		}
+		if !c.active && found.User.Username != "" {
+			t.Errorf("%s: tells of %q", name, found.User.Username)
+		}
+	}
+	if after := state(t, db); after != before {
+		t.Errorf("introspecting changed\n%s to\n%s", before, after)
+	}
+	if n := len(events(t, db)); n != eventsBefore {
+		t.Errorf("the audit trail gained %d events", n-eventsBefore)
+	}
+	r.refreshBy(t, api, second.RefreshToken)
+}
+
+// What Introspect says comes from the database, though the blacklist is fresh and knows nothing.
+func TestIntrospect_AsksTheDatabaseAlways(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	blacklist := revocation.NewSet(time.Now)
+	log := slog.New(slog.DiscardHandler)
+	st, err := store.Open(store.Config{URL: db.URL(), RequestTimeout: 5 * time.Second, MaxLifetime: lifetime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	r := newReplica(t, db)
+	fed := auth.New(auth.Config{}, st, blacklist, newSecrets(t, db, []string{secret}), log)
+	feed := revocation.NewFeed(revocation.Config{URL: db.URL(), KeysChanged: fed.LoadKeys, Log: log}, blacklist)
+	done := make(chan struct{})
+	go func() { defer close(done); feed.Run(t.Context()) }()
+	t.Cleanup(func() { <-done })
+
+	r.addUser(t, "ana")
+	api := r.addClient(t, "api", account.ConfidentialClient, true)
+	tokens := r.login(t, "ana")
+	db.Exec(t, `UPDATE token_families SET revoked_at = clock_timestamp(), revoked_reason = 'by hand', revoked_by = 'test'`) // past the blacklist
+	if err := blacklist.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fed.Authenticate(t.Context(), tokens.AccessToken); err != nil {
+		t.Fatalf("the blacklist does not vouch for the token: %v", err)
+	}
+	if found, err := fed.Introspect(t.Context(), api, tokens.AccessToken); err != nil || found.Active {
+		t.Errorf("active %v, error %v", found.Active, err)
+	}
+}
+
+func TestIntrospect_WhoMay(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, testdb.New(t))
+	r.addUser(t, "ana")
+	tokens := r.login(t, "ana")
+	shop, phone := r.addClient(t, "shop", account.ConfidentialClient, false), r.addClient(t, "phone", account.PublicClient, false)
+	for _, c := range []struct {
+		client auth.ClientCredentials
+		want   error
+	}{
+		{auth.ClientCredentials{}, auth.ErrInvalidClient}, {phone, auth.ErrInvalidClient}, {shop, auth.ErrMayNotIntrospect},
+		{auth.ClientCredentials{ID: "shop"}, auth.ErrInvalidClient}, {auth.ClientCredentials{ID: "shop", Secret: "x"}, auth.ErrInvalidClient},
+	} {
+		if found, err := r.Introspect(t.Context(), c.client, tokens.AccessToken); !errors.Is(err, c.want) || found.Active {
+			t.Errorf("%q: active %v, error %v, want %v", c.client.ID, found.Active, err, c.want)
+		}
+	}
+}
