@@ -23,7 +23,7 @@ import (
 
 // Config is what an operator decides about HTTP.
 type Config struct {
-	PublicURL          string   // own origin; trusted by the cross-origin check
+	PublicURL          string   // own origin and issuer; trusted by the cross-origin check
 	CORSAllowedOrigins []string // exact origins whose pages may call with credentials
 	TrustedProxies     []netip.Prefix
 	RequestTimeout     time.Duration
@@ -76,6 +76,7 @@ func (a *API) routes() *mux.Router {
 		{[]string{http.MethodDelete}, "/sessions", a.signedIn(http.StatusUnauthorized, a.handleEndSessions)},
 		{[]string{http.MethodDelete}, "/sessions/{id}", a.signedIn(http.StatusUnauthorized, a.handleEndSession)},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/jwks.json", a.handleKeySet},
+		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/oauth-authorization-server", a.handleMetadata},
 		{[]string{http.MethodGet, http.MethodHead}, "/livez", a.handleLive},
 		{[]string{http.MethodGet, http.MethodHead}, "/readyz", a.handleReady},
 	} {
