@@ -1,6 +1,6 @@
 // Command kindred is an auth server on PostgreSQL with persistent token families.
 //
-// One file a command: dev, serve, migrate, user, keys, check, version.
+// One file a command: dev, serve, migrate, user, client, keys, check, version.
 package main
 
 import (
@@ -63,6 +63,6 @@ func newRoot(p process) *cobra.Command {
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newKeys(p), newCheck(p), newVersion(p))
+	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newClient(p), newKeys(p), newCheck(p), newVersion(p))
 	return root
 }
