@@ -102,3 +102,39 @@ func TestIntrospect_WhoMay(t *testing.T) {
 		}
 	}
 }
+
+// The figures of docs/decisions/one-statement.md.
+func TestStatements_OfRevokeAndIntrospect(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, testdb.New(t))
+	r.addUser(t, "ana")
+	api := r.addClient(t, "api", account.ConfidentialClient, true)
+	own, ofAPI := r.login(t, "ana"), r.loginBy(t, api, "ana")
+	introspect := func(presented string) func() error {
+		return func() error { _, err := r.Introspect(t.Context(), api, presented); return err }
+	}
+	revoke := func(client auth.ClientCredentials, presented string) func() error {
+		return func() error { return r.Revoke(t.Context(), caller, client, presented) }
+	}
+	for _, c := range []struct {
+		name string
+		act  func() error
+		want int
+	}{
+		{"introspect an access token", introspect(own.AccessToken), 2},
+		{"introspect a refresh token", introspect(ofAPI.RefreshToken), 2},
+		{"introspect noise", introspect("noise"), 1},
+		{"revoke noise", revoke(auth.ClientCredentials{}, "noise"), 0},
+		{"revoke an access token", revoke(auth.ClientCredentials{}, own.AccessToken), 6},
+		{"revoke a refresh token", revoke(auth.ClientCredentials{}, own.RefreshToken), 6},
+		{"revoke one of a registered client", revoke(api, ofAPI.RefreshToken), 7},
+	} {
+		r.statements.take()
+		if err := c.act(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if list := r.statements.take(); len(list) != c.want {
+			t.Errorf("%s: %d statements, want %d: %q", c.name, len(list), c.want, list)
+		}
+	}
+}

@@ -22,6 +22,7 @@ func TestProblemOf_TheWholeTable(t *testing.T) {
 		{auth.ErrInvalidCredentials, 400, "invalid_credentials"},
 		{auth.ErrTwoCredentials, 400, "two_credentials"},
 		{auth.ErrUnknownClient, 400, "unknown_client"},
+		{auth.ErrInvalidClient, 401, "invalid_client"},
 		{auth.ErrInvalidRefreshToken, 403, "invalid_refresh_token"},
 		{auth.ErrRegistrationClosed, 403, "registration_closed"},
 		{auth.ErrSessionNotFound, 404, "session_not_found"},
