@@ -44,12 +44,16 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 			return Identity{}, err
 		}
 	}
+	return identityOf(claims), nil
+}
+
+func identityOf(claims token.AccessClaims) Identity {
 	return Identity{
 		User: account.User{
 			ID: claims.Subject, Username: claims.Username, Role: claims.Role, Version: claims.Version, Claims: claims.Custom,
 		},
 		SessionID: claims.SessionID, ClientID: claims.ClientID, AuthTime: claims.AuthTime,
-	}, nil
+	}
 }
 
 // ask lets the database say whether a token that was verified stands.

@@ -2,14 +2,10 @@ package auth_test
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
-	"time"
 
 	"kindred/internal/account"
 	"kindred/internal/auth"
-	"kindred/internal/revocation"
-	"kindred/internal/store"
 	"kindred/internal/testdb"
 )
 
@@ -55,31 +51,16 @@ func TestIntrospect_ChangesNothing(t *testing.T) {
 func TestIntrospect_AsksTheDatabaseAlways(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	blacklist := revocation.NewSet(time.Now)
-	log := slog.New(slog.DiscardHandler)
-	st, err := store.Open(store.Config{URL: db.URL(), RequestTimeout: 5 * time.Second, MaxLifetime: lifetime})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(st.Close)
-	r := newReplica(t, db)
-	fed := auth.New(auth.Config{}, st, blacklist, newSecrets(t, db, []string{secret}), log)
-	feed := revocation.NewFeed(revocation.Config{URL: db.URL(), KeysChanged: fed.LoadKeys, Log: log}, blacklist)
-	done := make(chan struct{})
-	go func() { defer close(done); feed.Run(t.Context()) }()
-	t.Cleanup(func() { <-done })
-
+	r := newReplica(t, db).feed(t, db.URL())
 	r.addUser(t, "ana")
 	api := r.addClient(t, "api", account.ConfidentialClient, true)
 	tokens := r.login(t, "ana")
 	db.Exec(t, `UPDATE token_families SET revoked_at = clock_timestamp(), revoked_reason = 'by hand', revoked_by = 'test'`) // past the blacklist
-	if err := blacklist.Next(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fed.Authenticate(t.Context(), tokens.AccessToken); err != nil {
+	r.hear(t)
+	if _, err := r.Authenticate(t.Context(), tokens.AccessToken); err != nil {
 		t.Fatalf("the blacklist does not vouch for the token: %v", err)
 	}
-	if found, err := fed.Introspect(t.Context(), api, tokens.AccessToken); err != nil || found.Active {
+	if found, err := r.Introspect(t.Context(), api, tokens.AccessToken); err != nil || found.Active {
 		t.Errorf("active %v, error %v", found.Active, err)
 	}
 }
