@@ -106,7 +106,9 @@ func (b *bench) startKindred(ctx context.Context, program, databaseURL, refreshS
 		return err
 	}
 	b.atEnd(func() error { b.proxy.close(); return nil })
-	b.counted, err = b.startServer(ctx, "counted", append(settings, "DATABASE_URL="+through, "REGISTRATION=open"), program, "serve")
+	// The feed goes past the proxy: it reads for itself and not for a request.
+	settings = append(settings, "DATABASE_URL="+through, "REVOCATION_LISTEN_URL="+databaseURL, "REGISTRATION=open")
+	b.counted, err = b.startServer(ctx, "counted", settings, program, "serve")
 	return err
 }
 

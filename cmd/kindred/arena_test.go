@@ -229,7 +229,8 @@ func (r *arena) wantAlive(sessions ...tokens) {
 	}
 }
 
-// wantEnded checks that nothing of the sessions works in either process, and why they ended.
+// wantEnded checks that nothing of the sessions works in either process, and why they ended. Refresh
+// tokens are refused at once, access tokens once the feed has told.
 func (r *arena) wantEnded(why family.Reason, sessions ...tokens) {
 	r.t.Helper()
 	for _, s := range sessions {
@@ -238,7 +239,7 @@ func (r *arena) wantEnded(why family.Reason, sessions ...tokens) {
 		}
 		for _, process := range []*serving{r.a, r.b} {
 			wantStatus(r.t, r.refresh(process, s).answer, http.StatusForbidden)
-			wantStatus(r.t, process.get(r.t, "/protected", s.AccessToken), http.StatusForbidden)
+			process.awaitStatus(r.t, "/protected", s.AccessToken, http.StatusForbidden)
 		}
 		reason := look[string](r, `SELECT coalesce(revoked_reason, '') FROM token_families WHERE id = (`+familyOf+`)`, hashOf(s))
 		if reason != string(why) {
