@@ -147,7 +147,7 @@ func TestKeys_IDFollowsTheSecretAndTellsNothing(t *testing.T) {
 		}
 		return k.id
 	}
-	if id("one") != id("one") || id("one") == id("two") {
+	if again := id("one"); id("one") != again || again == id("two") {
 		t.Errorf("ids %s %s %s", id("one"), id("one"), id("two"))
 	}
 	if _, err := NewHS256Keys(nil); err == nil {
@@ -282,34 +282,6 @@ func wantInvalid(t testing.TB, v *Verifier, raw string) {
 	} else if len(raw) > 20 && strings.Contains(err.Error(), raw[:20]) {
 		t.Error("the error holds the token")
 	}
-}
-
-func TestVerify_OneSpellingOnly(t *testing.T) {
-	t.Parallel()
-	forEachAlgorithm(t, func(t *testing.T, keys *Keys) {
-		v := verifierOf(t, keys, issuedAt)
-		raw := issueWith(t, keys, someClaims())
-		if _, err := v.Verify(raw); err != nil { // what is remembered opens no door either
-			t.Fatal(err)
-		}
-		parts := strings.Split(raw, ".")
-		for name, other := range map[string]string{
-			"empty": "", "padded": raw + "=", "line break behind": raw + "\n", "line break within the signature": raw[:len(raw)-5] + "\n" + raw[len(raw)-5:],
-			"carriage return in the header": raw[:5] + "\r" + raw[5:], "blank before": " " + raw, "a fourth part": raw + ".", "two parts": parts[0] + "." + parts[1],
-			"no signature": parts[0] + "." + parts[1] + ".", "unused bits of the signature": raw[:len(raw)-1] + nextCharacter(raw[len(raw)-1]),
-			"unused bits of the claims": parts[0] + "." + parts[1][:len(parts[1])-1] + nextCharacter(parts[1][len(parts[1])-1]) + "." + parts[2],
-			"another signature":         parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2])), "too long": raw + strings.Repeat("A", 17<<10),
-			"standard base64": parts[0] + "." + parts[1] + "." + strings.NewReplacer("-", "+", "_", "/").Replace(parts[2]) + "==", "JSON serialisation": `{"payload":"` + parts[1] + `"}`,
-		} {
-			t.Run(name, func(t *testing.T) { wantInvalid(t, v, other) })
-		}
-	})
-}
-
-// nextCharacter differs in the last bit: an unused one, unless the length is a multiple of three bytes.
-func nextCharacter(c byte) string {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	return string(alphabet[strings.IndexByte(alphabet, c)^1])
 }
 
 func TestVerify_AnothersKeyOrIssuer(t *testing.T) {

@@ -146,7 +146,7 @@ func TestIssue_VerifiesWithAnotherLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range list {
-		signed, err := jose.ParseSigned(issueWith(t, keysOf(t, k), someClaims()), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(k.Algorithm)})
+		signed, err := jose.ParseSignedCompact(issueWith(t, keysOf(t, k), someClaims()), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(k.Algorithm)})
 		if err != nil {
 			t.Fatal(err)
 		}
