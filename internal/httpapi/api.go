@@ -82,6 +82,8 @@ func (a *API) routes() *mux.Router {
 	} {
 		router.Handle(route.path, a.at(route.path, route.handle)).Methods(route.methods...)
 	}
+	router.Handle(verifyPath, a.at(verifyPath, a.handleVerify))
+	router.PathPrefix(verifyPath + "/").Handler(a.at(verifyPath, a.handleVerify))
 	router.NotFoundHandler = a.at("not found", func(http.ResponseWriter, *http.Request) error { return errNotFound })
 	router.MethodNotAllowedHandler = a.at("method not allowed", a.methodNotAllowed)
 	return router
@@ -115,8 +117,20 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 }
 
 // crossOrigin lets a browser's request in if it comes from a page of this origin or of the list. The
-// check needs no token in forms: it rests on Fetch metadata and Origin, which pages cannot forge.
+// check needs no token in forms: it rests on Fetch metadata and Origin, which pages cannot forge. A
+// proxy's question passes: it changes nothing, and its Origin is that of a request to somebody else.
 func (a *API) crossOrigin(next http.Handler) http.Handler {
+	checked := a.checkOrigin(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if toVerify(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		checked.ServeHTTP(w, r)
+	})
+}
+
+func (a *API) checkOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	for _, origin := range append([]string{a.config.PublicURL}, a.config.CORSAllowedOrigins...) {
 		if err := protection.AddTrustedOrigin(origin); err != nil {

@@ -34,10 +34,10 @@ func bearer(r *http.Request) (string, error) {
 	return strings.Trim(token, " "), nil
 }
 
-// cookieToken returns the refresh token of the cookie, empty if there is none.
-func cookieToken(r *http.Request) (string, error) {
+// cookieToken returns the token of a cookie, empty if there is none.
+func cookieToken(r *http.Request, name string) (string, error) {
 	var token string
-	for _, cookie := range r.CookiesNamed(refreshCookie) {
+	for _, cookie := range r.CookiesNamed(name) {
 		if token != "" && cookie.Value != token {
 			return "", errTwoCredentials
 		}
@@ -49,7 +49,7 @@ func cookieToken(r *http.Request) (string, error) {
 // refreshToken joins what body and cookie say. byCookie is true if a cookie takes part: the answer
 // must then replace it, or it would be left behind with a used token.
 func refreshToken(r *http.Request, inBody string) (token string, byCookie bool, err error) {
-	inCookie, err := cookieToken(r)
+	inCookie, err := cookieToken(r, refreshCookie)
 	switch {
 	case err != nil:
 		return "", false, err
