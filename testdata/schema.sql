@@ -154,6 +154,8 @@ TABLE token_families WITH (fillfactor=50)
     first_address inet
     last_user_agent text NOT NULL DEFAULT ''::text
     last_address inet
+    foreign_replays integer NOT NULL DEFAULT 0
+    foreign_replay_generation bigint NOT NULL DEFAULT 0
     CONSTRAINT token_families_access_within_absolute CHECK ((access_until <= expires_at))
     CONSTRAINT token_families_day_is_that_of_the_expiry CHECK ((expires_on = ((expires_at AT TIME ZONE 'UTC'::text))::date))
     CONSTRAINT token_families_first_generation_has_no_parent CHECK (((generation >= 0) AND ((generation = 0) = (previous_token_id IS NULL)) AND ((generation = 0) = (successor_seal IS NULL))))

@@ -89,7 +89,7 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 	service := auth.New(auth.Config{
 		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
 		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey,
-		SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
+		RevokePacedTheft: cfg.RevokePacedTheft, SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
 	}, st, blacklist, secrets, log)
 	api := httpapi.New(httpapi.Config{
 		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins, TrustedProxies: cfg.TrustedProxies,

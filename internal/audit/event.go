@@ -20,12 +20,13 @@ const (
 	LoginRefused   Kind = "login_refused"
 	PasswordRehash Kind = "password_rehashed"
 
-	GraceReplay   Kind = "grace_replay"   // a parent presented inside the reuse interval
-	ReuseDetected Kind = "reuse_detected" // detail names both parties
-	TokenLost     Kind = "token_lost"     // our MAC, but no such token stands
-	FamilyRevoked Kind = "family_revoked" // detail has the reason
-	TokenRevoked  Kind = "token_revoked"  // one access token, by its client; detail has its jti
-	Logout        Kind = "logout"
+	GraceReplay    Kind = "grace_replay"    // a parent presented inside the reuse interval
+	ReuseDetected  Kind = "reuse_detected"  // detail names both parties
+	SuspectedTheft Kind = "suspected_theft" // two parties refresh in turns; detail names both
+	TokenLost      Kind = "token_lost"      // our MAC, but no such token stands
+	FamilyRevoked  Kind = "family_revoked"  // detail has the reason
+	TokenRevoked   Kind = "token_revoked"   // one access token, by its client; detail has its jti
+	Logout         Kind = "logout"
 
 	KeyPublished    Kind = "key_published" // detail has the id and when it begins to sign
 	KeyRetired      Kind = "key_retired"

@@ -93,9 +93,9 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 		if err != nil {
 			return err
 		}
-		policy := family.Policy{ReuseInterval: s.config.ReuseInterval}
+		policy := family.Policy{ReuseInterval: s.config.ReuseInterval, RevokePacedTheft: s.config.RevokePacedTheft}
 		verdict := policy.Judge(f, evidence.User.Enabled(), family.Presented{
-			TokenID: r.TokenID, Hash: r.TokenHash, ClientID: r.ClientID, Row: evidence.Row,
+			TokenID: r.TokenID, Hash: r.TokenHash, ClientID: r.ClientID, Row: evidence.Row, UserAgent: r.UserAgent, Address: r.Address,
 		}, evidence.Clock)
 		why = verdict.String()
 		switch verdict {
@@ -114,7 +114,9 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 			refused = false
 			return err
 		case family.VerdictReuse:
-			return s.revokeReused(ctx, tx, j, f, evidence)
+			return s.revokeCopied(ctx, tx, j, f, copied(audit.ReuseDetected, f, evidence), family.ReasonReuseDetected)
+		case family.VerdictPacedTheft:
+			return s.revokeCopied(ctx, tx, j, f, copied(audit.SuspectedTheft, f, evidence), family.ReasonPacedTheft)
 		case family.VerdictTokenLost:
 			return j.add(ctx, tokenLost(f))
 		}
@@ -151,13 +153,17 @@ func (s *Service) replay(ctx context.Context, tx *store.Tx, j *journal, f family
 		return refused(fmt.Errorf("open successor of family %s: %w: %w", f.ID, ErrUnavailable, err))
 	}
 	accessExpires := earlier(e.Clock.Now.Add(s.config.AccessLifetime), f.ExpiresAt)
-	if err := tx.ExtendAccess(ctx, f.ID, accessExpires); err != nil {
+	count, _ := f.CountReplay(cleanUserAgent(j.caller.UserAgent), j.caller.Address)
+	if err := tx.NoteReplay(ctx, f.ID, accessExpires, count); err != nil {
 		return refused(err)
 	}
 	err = j.add(ctx, audit.Event{
 		Kind: audit.GraceReplay, UserID: someID(f.UserID), FamilyID: someID(f.ID), ClientID: f.ClientID,
 		Detail: map[string]any{"generation": f.Generation - 1},
 	})
+	if err == nil && count != f.ForeignReplays && count.InARow == family.PacedTheft {
+		err = j.add(ctx, copied(audit.SuspectedTheft, f, e))
+	}
 	if err != nil {
 		return refused(err)
 	}
@@ -167,9 +173,17 @@ func (s *Service) replay(ctx context.Context, tx *store.Tx, j *journal, f family
 	}, child, nil
 }
 
-// revokeReused ends a family of which somebody holds a copy, and records both parties: who presented
-// the old token, and who last rotated. Which of them is the thief nobody can tell.
-func (s *Service) revokeReused(ctx context.Context, tx *store.Tx, j *journal, f family.Family, e store.Evidence) error {
+// revokeCopied ends a family of which somebody holds a copy, and records how that was found.
+func (s *Service) revokeCopied(ctx context.Context, tx *store.Tx, j *journal, f family.Family, found audit.Event, reason family.Reason) error {
+	if err := j.add(ctx, found); err != nil {
+		return err
+	}
+	return s.revoke(ctx, tx, j, f, reason, audit.BySystem)
+}
+
+// copied names both parties: who presents the old token, and who last rotated. Which of them is the
+// thief nobody can tell.
+func copied(kind audit.Kind, f family.Family, e store.Evidence) audit.Event {
 	detail := map[string]any{
 		"presented_generation": e.Row.Generation, "presented_issued_at": e.Row.IssuedAt,
 		"current_generation": f.Generation, "current_rotated_at": f.RotatedAt,
@@ -178,13 +192,7 @@ func (s *Service) revokeReused(ctx context.Context, tx *store.Tx, j *journal, f 
 	if f.LastAddress.IsValid() {
 		detail["current_address"] = f.LastAddress.String()
 	}
-	err := j.add(ctx, audit.Event{
-		Kind: audit.ReuseDetected, UserID: someID(f.UserID), FamilyID: someID(f.ID), ClientID: f.ClientID, Detail: detail,
-	})
-	if err != nil {
-		return err
-	}
-	return s.revoke(ctx, tx, j, f, family.ReasonReuseDetected, audit.BySystem)
+	return audit.Event{Kind: kind, UserID: someID(f.UserID), FamilyID: someID(f.ID), ClientID: f.ClientID, Detail: detail}
 }
 
 // revoke ends a family that the transaction holds, and records it.

@@ -53,6 +53,7 @@ type Config struct {
 	MaxLifetime      time.Duration // of a family, whatever happens
 	AccessLifetime   time.Duration // of an access token
 	RegistrationOpen bool
+	RevokePacedTheft bool // two parties that refresh in turns end the family
 	// NameKey hides names that belong to no user from the audit trail: people type passwords there.
 	NameKey []byte
 	// SigningAlgorithm is what new signing keys are made for.

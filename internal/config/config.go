@@ -28,6 +28,7 @@ type Config struct {
 	JWTRefreshExpiration     time.Duration // idle
 	FamilyMaxLifetime        time.Duration
 	RefreshReuseInterval     time.Duration
+	RevokePacedTheft         bool
 
 	RevocationListenURL Secret // DatabaseURL unless it is set
 	RevocationListen    bool   // not where that leads through a pooler
@@ -71,6 +72,7 @@ func Settings() []Setting {
 		{Name: jwtRefreshExpiration, Default: "86400", Description: "lifetime of a refresh token that is not used"},
 		{Name: familyMaxLifetime, Default: "720h", Description: "lifetime of a session whatever happens; 400 days at most"},
 		{Name: refreshReuseInterval, Default: "10s", Description: "how long a used refresh token gives the same successor once more; 0 to 60s"},
+		{Name: pacedTheft, Default: "audit", Description: "what comes of two parties that refresh in turns inside that interval: `audit` records it, `revoke` ends the session too"},
 		{Name: requestTimeout, Default: "5s", Description: "deadline of a request; 100 ms to 20s, written as a duration with its unit or in seconds"},
 		{Name: drainDelay, Default: "5s", Description: "how long `/readyz` says 503 after SIGTERM before the listener closes, for balancers to notice; 0 to 20s"},
 		{Name: revocationListenURL, Default: "$DATABASE_URL", File: true, Description: "where replicas listen for revocations: the primary, past any pooler"},
@@ -103,6 +105,7 @@ const (
 	jwtRefreshExpiration     = "JWT_REFRESH_EXPIRATION"
 	familyMaxLifetime        = "FAMILY_MAX_LIFETIME"
 	refreshReuseInterval     = "REFRESH_REUSE_INTERVAL"
+	pacedTheft               = "PACED_THEFT"
 	requestTimeout           = "REQUEST_TIMEOUT"
 	drainDelay               = "DRAIN_DELAY"
 	registration             = "REGISTRATION"
@@ -144,6 +147,7 @@ func Load(source Source) (Config, error) {
 		JWTRefreshExpiration:     r.duration(jwtRefreshExpiration, 24*time.Hour, time.Second, maxFamilyLifetime),
 		FamilyMaxLifetime:        r.duration(familyMaxLifetime, 720*time.Hour, time.Second, maxFamilyLifetime),
 		RefreshReuseInterval:     r.duration(refreshReuseInterval, 10*time.Second, 0, maxReuseInterval),
+		RevokePacedTheft:         r.choice(pacedTheft, "audit", "audit", "revoke") == "revoke",
 		RequestTimeout:           r.duration(requestTimeout, 5*time.Second, 100*time.Millisecond, 20*time.Second),
 		DrainDelay:               r.duration(drainDelay, 5*time.Second, 0, 20*time.Second),
 		RegistrationOpen:         r.choice(registration, "closed", "open", "closed") == "open",

@@ -56,7 +56,7 @@ func TestLoad_Defaults(t *testing.T) {
 	c := load(t, map[string]string{"PORT": "", "PUBLIC_URL": ""}) // an empty variable is an unset one
 	if c.ListenAddr != "127.0.0.1:3000" || c.PublicURL != "http://localhost:3000" || c.Audience != c.PublicURL ||
 		c.JWTExpiration != time.Hour || c.JWTRefreshExpiration != 24*time.Hour || c.FamilyMaxLifetime != 720*time.Hour ||
-		c.RefreshReuseInterval != 10*time.Second || c.RequestTimeout != 5*time.Second || c.RegistrationOpen || c.DatabaseMaxConns != 16 ||
+		c.RefreshReuseInterval != 10*time.Second || c.RequestTimeout != 5*time.Second || c.RegistrationOpen || c.RevokePacedTheft || c.DatabaseMaxConns != 16 ||
 		c.LogLevel != slog.LevelInfo || c.HashSlots != 0 || len(c.CORSAllowedOrigins)+len(c.TrustedProxies)+len(c.Warnings) != 0 {
 		t.Errorf("defaults %+v", c)
 	}
@@ -93,10 +93,11 @@ func TestLoad_Values(t *testing.T) {
 		"REFRESH_REUSE_INTERVAL": "0", "REQUEST_TIMEOUT": "250ms", "REGISTRATION": "open", "TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,2001:db8::/32",
 		"CORS_ALLOWED_ORIGINS": "https://app.example,http://localhost:5173", "HASH_SLOTS": "3", "LOG_LEVEL": "debug",
 		"JWT_REFRESH_SECRET_PREVIOUS": strings.Repeat("ab", 20) + "\n" + strings.Repeat("cd", 20), "DATABASE_MAX_CONNS": "40",
+		"PACED_THEFT": "revoke",
 	})
 	if c.ListenAddr != "127.0.0.1:8080" || c.PublicURL != "http://localhost:8080" || c.Audience != "https://api.example" ||
 		c.JWTExpiration != 15*time.Minute || c.JWTRefreshExpiration != 36*time.Hour+30*time.Minute || c.FamilyMaxLifetime != 400*24*time.Hour ||
-		c.RefreshReuseInterval != 0 || c.RequestTimeout != 250*time.Millisecond || !c.RegistrationOpen || c.HashSlots != 3 || c.LogLevel != slog.LevelDebug || c.DatabaseMaxConns != 40 {
+		c.RefreshReuseInterval != 0 || c.RequestTimeout != 250*time.Millisecond || !c.RegistrationOpen || !c.RevokePacedTheft || c.HashSlots != 3 || c.LogLevel != slog.LevelDebug || c.DatabaseMaxConns != 40 {
 		t.Errorf("loaded %+v", c)
 	}
 	if !slices.Equal(c.TrustedProxies, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}) {
@@ -126,6 +127,7 @@ func TestLoad_Refusals(t *testing.T) {
 		"JWT_REFRESH_EXPIRATION":      {"0", "-5m", "721h", "9601h", "1 day"},
 		"FAMILY_MAX_LIFETIME":         {"0s", "9601h", "-720h", "forever"},
 		"REFRESH_REUSE_INTERVAL":      {"-1s", "61s", "61", "never"},
+		"PACED_THEFT":                 {"true", "REVOKE", "off"},
 		"REQUEST_TIMEOUT":             {"0", "99ms", "21s", "fast"},
 		"DRAIN_DELAY":                 {"21s", "-1s", "a while"},
 		"REGISTRATION":                {"perhaps", "OPEN", "true"},

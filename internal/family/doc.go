@@ -13,6 +13,7 @@
 //	│          └─ its parent, within the reuse interval ─ replay: the same child once more
 //	│
 //	├─ any other token of the chain ──► revoked (reuse_detected)
+//	├─ the parent, by another party in the third generation in a row ──► revoked (paced_theft), if set so
 //	├─ logout, end of session, user disabled ──► revoked (that reason)
 //	└─ absolute or idle expiry passed ──► expired: refused, nothing is written
 //

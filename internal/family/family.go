@@ -21,6 +21,7 @@ const (
 	ReasonClientDisabled Reason = "client_disabled"
 	ReasonTokenRevoked   Reason = "token_revoked" // its client asked for it (RFC 7009)
 	ReasonTokenLimit     Reason = "token_limit"   // too many of its access tokens were revoked one by one
+	ReasonPacedTheft     Reason = "paced_theft"
 )
 
 // Family is the state of one login: a row of token_families. Times are the database's.
@@ -51,6 +52,8 @@ type Family struct {
 	FirstAddress   netip.Addr
 	LastUserAgent  string
 	LastAddress    netip.Addr
+
+	ForeignReplays ForeignReplays
 }
 
 // RefreshToken is one link of the chain: a row of refresh_tokens.

@@ -1,6 +1,7 @@
 package family
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +29,9 @@ const (
 	// VerdictReuse: a token of the chain that was already used. Somebody holds a copy: the family
 	// is to be revoked (RFC 9700 §4.14.2).
 	VerdictReuse
+	// VerdictPacedTheft: a replay that another party makes for the third generation in a row, where the
+	// policy takes that for reuse.
+	VerdictPacedTheft
 	// VerdictTokenLost: once minted here, but no such token stands. A restore or a failover lost
 	// it, or the MAC key leaked. Untouched: whoever forges a MAC must not be able to end a family.
 	VerdictTokenLost
@@ -36,7 +40,7 @@ const (
 var verdictNames = map[Verdict]string{
 	VerdictWrongClient: "wrong_client", VerdictUserGone: "user_gone", VerdictRevoked: "revoked",
 	VerdictExpired: "expired", VerdictIdle: "idle", VerdictRotate: "rotate",
-	VerdictReplay: "replay", VerdictReuse: "reuse", VerdictTokenLost: "token_lost",
+	VerdictReplay: "replay", VerdictReuse: "reuse", VerdictPacedTheft: "paced_theft", VerdictTokenLost: "token_lost",
 }
 
 // String names the verdict as logs have it.
@@ -53,6 +57,9 @@ type Presented struct {
 	Hash     [32]byte
 	ClientID string        // who presents it
 	Row      *RefreshToken // the row of that id in this family; nil where none stands
+
+	UserAgent string
+	Address   netip.Addr
 }
 
 // Clock is one reading of the database's time, for one decision.
@@ -66,7 +73,8 @@ type Clock struct {
 
 // Policy holds what an operator may set about refreshing.
 type Policy struct {
-	ReuseInterval time.Duration // 0 turns replay off
+	ReuseInterval    time.Duration // 0 turns replay off
+	RevokePacedTheft bool
 }
 
 // Judge decides what a presented token means for its family, in the order of the rules: the first
@@ -89,7 +97,7 @@ func (pol Policy) Judge(f Family, userEnabled bool, p Presented, clock Clock) Ve
 	case p.Row == nil || p.Row.Hash != p.Hash || p.TokenID == f.CurrentTokenID:
 		return VerdictTokenLost
 	case f.PreviousTokenID != nil && p.TokenID == *f.PreviousTokenID && pol.replayable(f, clock):
-		return VerdictReplay
+		return pol.judgeReplay(f, p)
 	default:
 		return VerdictReuse
 	}
@@ -101,4 +109,12 @@ func (pol Policy) replayable(f Family, clock Clock) bool {
 		start = clock.SteadySince
 	}
 	return clock.Now.Before(start.Add(pol.ReuseInterval))
+}
+
+func (pol Policy) judgeReplay(f Family, p Presented) Verdict {
+	count, foreign := f.CountReplay(p.UserAgent, p.Address)
+	if pol.RevokePacedTheft && foreign && count.InARow >= PacedTheft {
+		return VerdictPacedTheft
+	}
+	return VerdictReplay
 }

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 //	client add ID TYPE [may-introspect]   an OAuth client; its secret is kept in $IDSecret
 //	client rotate-secret|disable ID
 //	registration closed           restarts the replicas so that nobody can register
+//	paced_theft revoke            restarts the replicas so that a paced theft ends the family
 //	replica N                     talks to replica 1 or 2 from here on
 //	browser                       from here on cookies are kept and sent, as a page of our origin does
 //	advance DURATION              moves the clock
@@ -57,7 +58,7 @@ func TestFlows(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"client": inStory((*story).client), "body": inStory((*story).wantBody),
 			"user": inStory((*story).user), "disable": inStory((*story).disable), "registration": inStory((*story).registration),
-			"replica": inStory((*story).replica), "browser": inStory((*story).browser), "advance": inStory((*story).advance),
+			"paced_theft": inStory((*story).pacedTheft), "replica": inStory((*story).replica), "browser": inStory((*story).browser), "advance": inStory((*story).advance),
 			"get": inStory((*story).get), "delete": inStory((*story).delete), "options": inStory((*story).options),
 			"post": inStory((*story).post), "form": inStory((*story).form), "raw": inStory((*story).raw),
 			"status": inStory((*story).status), "problem": inStory((*story).problem), "oauth": inStory((*story).oauth),
@@ -102,15 +103,16 @@ func (c in) wantArgs(low, high int) {
 
 func newStory(t testing.TB) *story {
 	s := &story{t: t, db: testdb.New(t)}
-	s.start(true)
+	s.start(replicaConfig{registration: true})
 	return s
 }
 
 // start makes two replicas on the story's database.
-func (s *story) start(registration bool) {
+func (s *story) start(config replicaConfig) {
+	config.url, config.timeout = s.db.URL(), 5*time.Second
 	s.services, s.servers = nil, nil
 	for range 2 {
-		service, api := newAPI(s.t, s.db, replicaConfig{url: s.db.URL(), timeout: 5 * time.Second, registration: registration})
+		service, api := newAPI(s.t, s.db, config)
 		server := httptest.NewServer(api)
 		s.t.Cleanup(server.Close)
 		s.services, s.servers = append(s.services, service), append(s.servers, server)
@@ -134,7 +136,12 @@ func (s *story) disable(c in) {
 
 func (s *story) registration(c in) {
 	c.wantArgs(1, 1)
-	s.start(c.args[0] == "open")
+	s.start(replicaConfig{registration: c.args[0] == "open"})
+}
+
+func (s *story) pacedTheft(c in) {
+	c.wantArgs(1, 1)
+	s.start(replicaConfig{pacedTheft: c.args[0] == "revoke"})
 }
 
 func (s *story) replica(c in) {
@@ -246,7 +253,7 @@ func (s *story) send(c in, flags [][2]string, method, path, mediaType, body stri
 		case "-basic":
 			request.Header.Add("Authorization", basic(flag[1]))
 		case "-header":
-			if strings.EqualFold(name, "Sec-Fetch-Site") {
+			if strings.EqualFold(name, "Sec-Fetch-Site") || strings.EqualFold(name, "User-Agent") {
 				request.Header.Del(name)
 			}
 			request.Header.Add(name, strings.TrimPrefix(value, " "))

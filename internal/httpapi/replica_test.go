@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"io"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type replicaConfig struct {
 	timeout      time.Duration
 	maxConns     int32
 	registration bool
+	pacedTheft   bool          // revokes
 	log          io.Writer     // nil: none
 	keys         *token.Keys   // nil: a secret's
 	keyBox       *token.KeyBox // of keys of the database
@@ -66,10 +68,12 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 		log = slog.New(slog.NewJSONHandler(config.log, nil))
 	}
 	service := auth.New(auth.Config{
-		ReuseInterval: reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
+		RevokePacedTheft: config.pacedTheft,
+		ReuseInterval:    reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
 		RegistrationOpen: config.registration, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
 	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
 	return service, httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}, service)
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -104,6 +105,9 @@ func drawState(r *rapid.T, now time.Time, userID uuid.UUID) state {
 	f.Generation = int64(generation)
 	f.RotatedAt = at("rotated", 0, -interval+time.Microsecond, -interval, -time.Hour)
 	f.RevokedAt = rarelyAt("revoked")
+	f.LastUserAgent, f.LastAddress = "test/1", netip.MustParseAddr("2001:db8:1::7") // another party than rotation is
+	f.ForeignReplays.InARow = rapid.SampledFrom([]int{0, family.PacedTheft}).Draw(r, "foreign replays")
+	f.ForeignReplays.Latest = f.Generation
 	s := state{family: f, disabled: rarelyAt("disabled"), deleted: rarelyAt("deleted"), client: client("by another client")}
 	var parent *uuid.UUID
 	for g := range generation + 1 {
@@ -117,7 +121,7 @@ func drawState(r *rapid.T, now time.Time, userID uuid.UUID) state {
 		}
 	}
 	// Back beyond the root, or one ahead: an id that no token has.
-	s.presented = linkOf(generation - rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2, -1, 0}).Draw(r, "generations back"))
+	s.presented = linkOf(generation - rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2, -1, 1}).Draw(r, "generations back"))
 	if rarely("presented with another hash") {
 		s.presented.hash = rapid.SampledFrom([][32]byte{strange, f.CurrentHash}).Draw(r, "hash")
 	}
@@ -145,10 +149,12 @@ func (s state) write(t testing.TB, conn *pgx.Conn) {
 		 WHERE id = $1`, f.UserID, s.disabled, s.deleted)
 	batch.Queue(`
 		INSERT INTO token_families (id, user_id, client_id, created_at, auth_time, expires_at, expires_on, current_token_id, current_hash,
-		       previous_token_id, generation, rotated_at, idle_expires_at, access_until, successor_seal, revoked_at, revoked_reason, revoked_by)
-		VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15::text, $15::text)`,
+		       previous_token_id, generation, rotated_at, idle_expires_at, access_until, successor_seal, revoked_at, revoked_reason, revoked_by,
+		       last_user_agent, last_address, foreign_replays, foreign_replay_generation)
+		VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15::text, $15::text, $16, $17, $18, $19)`,
 		f.ID, f.UserID, f.ClientID, f.CreatedAt, f.ExpiresAt, f.ExpiresOn, f.CurrentTokenID, f.CurrentHash[:],
-		f.PreviousTokenID, f.Generation, f.RotatedAt, f.IdleExpiresAt, seal, f.RevokedAt, reason)
+		f.PreviousTokenID, f.Generation, f.RotatedAt, f.IdleExpiresAt, seal, f.RevokedAt, reason,
+		f.LastUserAgent, f.LastAddress, f.ForeignReplays.InARow, f.ForeignReplays.Latest)
 	for _, token := range s.tokens {
 		batch.Queue(`
 			INSERT INTO refresh_tokens (id, expires_on, family_id, parent_id, token_hash, generation, issued_at, expires_at)
@@ -172,8 +178,13 @@ func (s state) judge(t testing.TB, st *store.Store) (verdict family.Verdict) {
 		if err != nil {
 			return err
 		}
-		presented := family.Presented{TokenID: s.presented.id, Hash: s.presented.hash, ClientID: s.client, Row: evidence.Row}
-		verdict = family.Policy{ReuseInterval: interval}.Judge(f, evidence.User.Enabled(), presented, evidence.Clock)
+		by := s.rotation()
+		presented := family.Presented{
+			TokenID: by.TokenID, Hash: by.TokenHash, ClientID: by.ClientID, Row: evidence.Row,
+			UserAgent: by.UserAgent, Address: by.Address,
+		}
+		policy := family.Policy{ReuseInterval: interval, RevokePacedTheft: true}
+		verdict = policy.Judge(f, evidence.User.Enabled(), presented, evidence.Clock)
 		return nil
 	})
 	return verdict

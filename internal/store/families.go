@@ -16,7 +16,8 @@ import (
 const familyColumns = `f.id, f.user_id, f.client_id, f.created_at, f.auth_time, f.expires_at, f.expires_on,
 	f.current_token_id, f.current_hash, f.previous_token_id, f.generation, f.rotated_at, f.idle_expires_at,
 	f.access_until, f.successor_seal, f.revoked_at, coalesce(f.revoked_reason, ''), coalesce(f.revoked_by, ''),
-	f.first_user_agent, f.first_address, f.last_user_agent, f.last_address`
+	f.first_user_agent, f.first_address, f.last_user_agent, f.last_address,
+	f.foreign_replays, f.foreign_replay_generation`
 
 // scanFamily reads familyColumns, and into more what stands behind them.
 func scanFamily(row pgx.Row, more ...any) (family.Family, error) {
@@ -25,7 +26,8 @@ func scanFamily(row pgx.Row, more ...any) (family.Family, error) {
 	err := row.Scan(append([]any{&f.ID, &f.UserID, &f.ClientID, &f.CreatedAt, &f.AuthTime, &f.ExpiresAt, &f.ExpiresOn,
 		&f.CurrentTokenID, &hash, &f.PreviousTokenID, &f.Generation, &f.RotatedAt, &f.IdleExpiresAt,
 		&f.AccessUntil, &f.SuccessorSeal, &f.RevokedAt, &f.RevokedReason, &f.RevokedBy,
-		&f.FirstUserAgent, &f.FirstAddress, &f.LastUserAgent, &f.LastAddress}, more...)...)
+		&f.FirstUserAgent, &f.FirstAddress, &f.LastUserAgent, &f.LastAddress,
+		&f.ForeignReplays.InARow, &f.ForeignReplays.Latest}, more...)...)
 	copy(f.CurrentHash[:], hash)
 	return f, translate(err)
 }
@@ -79,10 +81,14 @@ func (tx *Tx) LockFamiliesOfClient(ctx context.Context, clientID string, limit i
 	return list, nil
 }
 
-// ExtendAccess notes that an access token of the family may live until then.
-func (tx *Tx) ExtendAccess(ctx context.Context, id uuid.UUID, until time.Time) error {
-	const statement = `UPDATE token_families SET access_until = least(greatest(access_until, $2), expires_at) WHERE id = $1`
-	if _, err := tx.changeOne(ctx, "extend access", statement, id, until); err != nil {
+// NoteReplay notes that an access token of the family may live until then, and what is counted of
+// replays.
+func (tx *Tx) NoteReplay(ctx context.Context, id uuid.UUID, accessUntil time.Time, count family.ForeignReplays) error {
+	const statement = `
+		UPDATE token_families
+		   SET access_until = least(greatest(access_until, $2), expires_at), foreign_replays = $3, foreign_replay_generation = $4
+		 WHERE id = $1`
+	if _, err := tx.changeOne(ctx, "note replay", statement, id, accessUntil, count.InARow, count.Latest); err != nil {
 		return err
 	}
 	return nil
