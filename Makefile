@@ -12,7 +12,7 @@ COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOC
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race test-pgbouncer test-proxies bench bench-revocation lint fuzz image up down clean
+.PHONY: help run build test race test-pgbouncer test-proxies test-clients bench bench-revocation lint fuzz image up down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -39,13 +39,17 @@ test-pgbouncer: ## two replicas behind a PgBouncer of this machine (Debian and U
 test-proxies: ## forward authentication by a real nginx and a real Caddy (Debian and Ubuntu: apt-get install nginx-light caddy)
 	go test $(TESTFLAGS) -tags proxies -run '^TestProxies' ./internal/httpapi
 
+test-clients: ## client libraries that we did not write, with Node.js 20 or later and npm
+	npm ci --prefix testdata/clients --ignore-scripts --no-audit --no-fund
+	go test $(TESTFLAGS) -tags clients -run '^TestClients' ./cmd/kindred
+
 bench-revocation: ## how soon one replica refuses what another has revoked
 	REVOCATION_ROUNDS=$(REVOCATION_ROUNDS) go test -count=1 -timeout 30m -v -run '^TestServe_RevocationReachesTheOtherProcess$$' ./cmd/kindred
 
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
-	go vet -tags pgbouncer ./cmd/kindred
+	go vet -tags pgbouncer,clients ./cmd/kindred
 	go vet -tags proxies ./internal/httpapi
 	go tool -modfile=tools.mod staticcheck ./...
 
