@@ -61,6 +61,13 @@ func TestProxies(t *testing.T) {
 // tellHeaders is the application: it answers what reached it.
 func tellHeaders(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	defer func() { // as applications see headers whose names become variables
+		for name, values := range r.Header {
+			if strings.Contains(name, "_") {
+				fmt.Fprintf(w, " %s=%q", name, values)
+			}
+		}
+	}()
 	fmt.Fprintf(w, "%s %s user=%q name=%q role=%q session=%q cookies=%q authorization=%q body=%q", r.Method, r.URL.Path,
 		r.Header.Values("X-Auth-User-Id"), r.Header.Values("X-Auth-Username"), r.Header.Values("X-Auth-Role"), r.Header.Values("X-Auth-Session"),
 		r.Header.Values("Cookie"), r.Header.Values("Authorization"), body)
@@ -180,15 +187,18 @@ func (p proxied) check(t *testing.T, db *testdb.DB, service *auth.Service, token
 	want(200, me, `cookies=["a=1; b=2"]`)(p.ask(t, "GET", "/", "", "Cookie", "a=1; "+cookie+"; b=2"))
 	want(200, me, `cookies=["b=2"]`)(p.ask(t, "GET", "/", "", "Cookie", "__Host-kindred_refresh=krt_x; "+cookie+"; b=2"))
 	want(200, "POST /orders", me, `body="one more"`)(p.ask(t, "POST", "/orders", "one more", "Cookie", cookie, "Origin", "https://app.example", "Sec-Fetch-Site", "cross-site"))
-	_, body = p.ask(t, "GET", "/", "", "Authorization", bearer, "Cookie", cookie+"; "+cookie, "x-auth-role", "admin", "X-Auth-Role", "root", "X-Auth-Session", "mine")
+	_, body = p.ask(t, "GET", "/", "", "Authorization", bearer, "Cookie", cookie+"; "+cookie, "x-auth-role", "admin", "X-Auth-Role", "root", "X-Auth-Session", "mine", "X_Auth_Role", "boss", "X-Auth_User_Id", "chief")
 	want(200, me)(&http.Response{StatusCode: 200}, body)
-	if strings.Contains(body, "admin") || strings.Contains(body, "root") || strings.Contains(body, "mine") || strings.Contains(body, tokens.AccessToken) {
+	if strings.Contains(body, "admin") || strings.Contains(body, "root") || strings.Contains(body, "mine") || strings.Contains(body, "boss") || strings.Contains(body, "chief") || strings.Contains(body, tokens.AccessToken) {
 		t.Errorf("what came in passes as ours, or a token gets through: %s", body)
 	}
 
 	// Kindred's own routes, past the check.
 	want(200, "Zoë")(p.ask(t, "GET", "/me", "", "Authorization", bearer))
 	want(403, "invalid_refresh_token")(p.ask(t, "POST", "/token", `{"refreshToken":"x"}`, "Content-Type", "application/json"))
+
+	want(200)(p.ask(t, "POST", "/revoke", "token=x", "Content-Type", "application/x-www-form-urlencoded"))
+	want(401, "invalid_client")(p.ask(t, "POST", "/introspect", "token=x", "Content-Type", "application/x-www-form-urlencoded"))
 
 	// Trouble is no refusal: nobody is sent to log in because a database is away.
 	db.Exec(t, `ALTER TABLE token_families RENAME TO elsewhere`)
