@@ -40,7 +40,7 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 	case revocation.Revoked:
 		return Identity{}, ErrInvalidAccessToken
 	case revocation.Unknown:
-		if err := s.ask(ctx, claims); err != nil {
+		if _, err := s.ask(ctx, claims); err != nil {
 			return Identity{}, err
 		}
 	}
@@ -56,8 +56,8 @@ func identityOf(claims token.AccessClaims) Identity {
 	}
 }
 
-// ask lets the database say whether a token that was verified stands.
-func (s *Service) ask(ctx context.Context, claims token.AccessClaims) error {
+// ask lets the database say whether a token that was verified stands, and what time it is.
+func (s *Service) ask(ctx context.Context, claims token.AccessClaims) (now time.Time, err error) {
 	keyID := claims.KeyID
 	if s.keyBox == nil {
 		keyID = "" // the secret's own, which no row has
@@ -67,11 +67,11 @@ func (s *Service) ask(ctx context.Context, claims token.AccessClaims) error {
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return ErrInvalidAccessToken
+		return time.Time{}, ErrInvalidAccessToken
 	case err != nil:
-		return err
+		return time.Time{}, err
 	case !standing.Live, !standing.User.Enabled(), standing.User.ID != claims.Subject, claims.Version < standing.User.Version:
-		return ErrInvalidAccessToken
+		return time.Time{}, ErrInvalidAccessToken
 	}
-	return nil
+	return standing.Now, nil
 }

@@ -82,8 +82,12 @@ func (s *Service) introspectAccess(ctx context.Context, presented string) (Intro
 		return Introspection{}, err
 	}
 	// Not by Authenticate, which would believe the blacklist.
-	if err := s.ask(ctx, claims); err != nil {
+	now, err := s.ask(ctx, claims)
+	if err != nil {
 		return Introspection{}, err
+	}
+	if !now.Before(claims.ExpiresAt) { // no leeway: no other clock is asked (RFC 7662 §4)
+		return Introspection{}, ErrInvalidAccessToken
 	}
 	return Introspection{
 		Identity: identityOf(claims), Active: true, Access: true,

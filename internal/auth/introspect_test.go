@@ -47,6 +47,21 @@ func TestIntrospect_ChangesNothing(t *testing.T) {
 	r.refreshBy(t, api, second.RefreshToken)
 }
 
+// A check allows for clocks that differ; introspection goes by the database's alone (RFC 7662 §4).
+func TestIntrospect_ExpiredIsInactiveToTheSecond(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana")
+	api := r.addClient(t, "api", account.ConfidentialClient, true)
+	tokens := r.login(t, "ana")
+	db.Advance(t, access)
+	r.wantSignedIn(t, tokens)
+	if found, err := r.Introspect(t.Context(), api, tokens.AccessToken); err != nil || found.Active {
+		t.Errorf("active %v, error %v", found.Active, err)
+	}
+}
+
 // What Introspect says comes from the database, though the blacklist is fresh and knows nothing.
 func TestIntrospect_AsksTheDatabaseAlways(t *testing.T) {
 	t.Parallel()

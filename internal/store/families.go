@@ -176,6 +176,7 @@ func (s *Store) FamilyAndUser(ctx context.Context, id uuid.UUID) (f family.Famil
 
 // Standing is what an access token's check needs to know of its family and user, by the database.
 type Standing struct {
+	Now  time.Time // by the database
 	User account.User
 	Live bool // the family is neither revoked nor past its absolute expiry, the token not revoked by itself
 }
@@ -189,7 +190,7 @@ type AccessToken struct {
 }
 
 const standingStatement = `
-	SELECT f.revoked_at IS NULL AND f.expires_at > clock_timestamp()
+	SELECT clock_timestamp(), f.revoked_at IS NULL AND f.expires_at > clock_timestamp()
 	           AND NOT EXISTS (SELECT FROM revocations r WHERE r.subject = $2 AND r.kind = 'token')
 	           AND NOT EXISTS (SELECT FROM revocations r WHERE r.kind = 'all' AND r.before > $3)
 	           AND ($4 = '' OR EXISTS (SELECT FROM signing_keys k WHERE k.id = $4 AND k.revoked_at IS NULL AND k.retired_at IS NULL)),
@@ -202,7 +203,7 @@ const standingStatement = `
 func (s *Store) Standing(ctx context.Context, t AccessToken) (Standing, error) {
 	var standing Standing
 	err := s.withConn(ctx, func(conn *pgxpool.Conn) error {
-		fields := append([]any{&standing.Live}, userFields(&standing.User)...)
+		fields := append([]any{&standing.Now, &standing.Live}, userFields(&standing.User)...)
 		return conn.QueryRow(ctx, standingStatement, t.FamilyID, t.ID, t.IssuedAt, t.KeyID).Scan(fields...)
 	})
 	if err != nil {
