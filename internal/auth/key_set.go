@@ -81,7 +81,14 @@ func (s *Service) tryKeysSince(ctx context.Context, asked time.Time) (wait time.
 	if wait := time.Until(s.reading.began.Add(keyReloadInterval)); wait > 0 {
 		return wait, nil
 	}
-	return 0, s.readKeys(context.WithoutCancel(ctx)) // others wait for it too
+	// Others wait for it too: who hangs up does not end it, and the deadline stands.
+	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if deadline, ok := ctx.Deadline(); ok {
+		cancel()
+		reading, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	}
+	defer cancel()
+	return 0, s.readKeys(reading)
 }
 
 // currentKeys sees to it that the keys are as the database has had them a moment ago: the feed loads what
@@ -148,14 +155,15 @@ func (s *Service) openKeys(keys []store.SigningKey, now time.Time) (opened []tok
 }
 
 // KeySet returns the public keys as a JSON Web Key Set (RFC 7517 §5). ErrUnavailable while none were loaded,
-// or not all: whoever asked would keep a set that lacks one.
-func (s *Service) KeySet(ctx context.Context) ([]byte, error) {
-	err := s.currentKeys(ctx)
+// or not all: whoever asked would keep a set that lacks one. current is false where the keys could not be
+// read lately, so that one of them may have been revoked: nobody should keep that set.
+func (s *Service) KeySet(ctx context.Context) (set []byte, current bool, err error) {
+	err = s.currentKeys(ctx)
 	var missing *KeyError
 	if set := s.keys.JWKS(); set != nil && !errors.As(err, &missing) {
-		return set, nil
+		return set, err == nil, nil
 	}
-	return nil, fmt.Errorf("read key set: %w: %w", ErrUnavailable, err)
+	return nil, false, fmt.Errorf("read key set: %w: %w", ErrUnavailable, err)
 }
 
 // canSign is asked before anything is written that an access token would have to follow. Keys that could

@@ -16,7 +16,7 @@ func TestKeys_WithASecretThereAreNone(t *testing.T) {
 	db := testdb.New(t)
 	r := keyed{replica: newReplica(t, db)}
 	r.load(t)
-	if set, err := r.KeySet(t.Context()); err != nil || string(set) != `{"keys":[]}` {
+	if set, _, err := r.KeySet(t.Context()); err != nil || string(set) != `{"keys":[]}` {
 		t.Errorf("key set %s, error %v", set, err)
 	}
 	if _, err := r.RotateKey(t.Context(), caller); !errors.Is(err, auth.ErrNoKeyBox) {

@@ -94,7 +94,7 @@ func (r keyed) wantStates(t testing.TB, want ...auth.KeyState) {
 // published lists the ids of the key set.
 func (r keyed) published(t testing.TB) (ids []string) {
 	t.Helper()
-	text, err := r.KeySet(t.Context())
+	text, _, err := r.KeySet(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,13 +131,17 @@ func (s *Service) Ready(ctx context.Context) (hint string, err error) {
 		return "", &NotReadyError{Reason: "the database is not available"}
 	}
 	var key *KeyError
-	switch err := s.currentKeys(ctx); {
-	case errors.As(err, &key):
+	keysErr := s.currentKeys(ctx)
+	switch {
+	case errors.As(keysErr, &key) && !s.issuer.Ready():
 		return "", &NotReadyError{Reason: key.Error()}
-	case err != nil:
+	case keysErr != nil && key == nil:
 		return "", &NotReadyError{Reason: "the signing keys cannot be read"}
 	}
 	hints := loose
+	if key != nil {
+		hints = append(hints, key.Error())
+	}
 	if !s.blacklist.Fresh() {
 		hints = append(hints, "the revocation feed is late: access tokens are checked in the database")
 	}
@@ -198,6 +202,9 @@ func (s *Service) logEvent(ctx context.Context, e audit.Event) {
 	}
 	if e.FamilyID.Valid {
 		attrs = append(attrs, slog.String("family_id", e.FamilyID.UUID.String()))
+	}
+	if e.ClientID != "" {
+		attrs = append(attrs, slog.String("client_id", e.ClientID))
 	}
 	if e.Address.IsValid() {
 		attrs = append(attrs, slog.String("address", e.Address.String()))

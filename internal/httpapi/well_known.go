@@ -15,11 +15,15 @@ import (
 
 // handleKeySet: GET /.well-known/jwks.json, the public keys that verify access tokens (RFC 7517 §5).
 func (a *API) handleKeySet(w http.ResponseWriter, r *http.Request) error {
-	set, err := a.auth.KeySet(r.Context())
+	set, current, err := a.auth.KeySet(r.Context())
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/jwk-set+json")
+	if !current { // the answer keeps its no-store
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(set))
+		return nil
+	}
 	writePublic(w, r, set)
 	return nil
 }

@@ -140,3 +140,28 @@ func TestKeySet_NoneIsLoaded(t *testing.T) {
 		t.Errorf("strangers are told why: %s", body)
 	}
 }
+
+// A key of the set may have been revoked while the database could not be asked: whoever verifies with it
+// must not keep it for five minutes more.
+func TestKeySet_ThatMayBeOldIsNotToBeKept(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	_, api := newKeyedAPI(t, db, 7)
+	fresh, body := askKeySet(t, api, http.MethodGet, "")
+	if kept := fresh.Header.Get("Cache-Control"); kept != "public, max-age=300" {
+		t.Errorf("Cache-Control is %q", kept)
+	}
+	db.Exec(t, `ALTER TABLE signing_keys RENAME TO elsewhere`)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		old, same := askKeySet(t, api, http.MethodGet, "")
+		if old.StatusCode != http.StatusOK || same != body {
+			t.Fatalf("status %d: %s", old.StatusCode, same)
+		}
+		if old.Header.Get("Cache-Control") == "no-store" && old.Header.Get("ETag") == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Cache-Control is still %q", old.Header.Get("Cache-Control"))
+		}
+	}
+}
