@@ -58,13 +58,19 @@ func NewFeed(config Config, set *Set) (*Feed, error) {
 // Run follows the blacklist until ctx ends. That it cannot be relied on is logged once, and once that it can
 // again.
 func (f *Feed) Run(ctx context.Context) {
-	for ctx.Err() == nil {
+	// What goes wrong each time, such as a standby's address, must not cost a session four times a second.
+	const longest = 2 * time.Second
+	for pause := pollInterval; ctx.Err() == nil; pause = min(2*pause, longest) {
+		began := time.Now()
 		if err := f.follow(ctx); ctx.Err() == nil {
 			f.tell(err)
 		}
+		if time.Since(began) > longest {
+			pause = pollInterval
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pollInterval):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -28,8 +28,8 @@ type Follower struct {
 	told   bool // since the last reading was sent
 }
 
-// NewFollower prepares a Follower without connecting. The error tells of a URL that cannot be parsed; it
-// never holds a password.
+// NewFollower prepares a Follower without connecting. The error tells of a URL that cannot be parsed and
+// may quote it: see ParseURL.
 func NewFollower(config FollowConfig) (*Follower, error) {
 	pc, err := pgxpool.ParseConfig(config.URL) // the same URL may have settings for the pool
 	if err != nil {
