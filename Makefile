@@ -52,6 +52,7 @@ lint: ## format, vet, staticcheck
 	go vet -tags pgbouncer,clients ./cmd/kindred
 	go vet -tags proxies ./internal/httpapi
 	go tool -modfile=tools.mod staticcheck ./...
+	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies ./cmd/kindred ./internal/httpapi
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for package in $$(go list ./...); do \

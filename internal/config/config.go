@@ -178,7 +178,6 @@ func Load(source Source) (Config, error) {
 
 // KeyConfig is what the commands need that care for signing keys.
 type KeyConfig struct {
-	DatabaseURL              Secret
 	KeyEncryptionKey         Secret // 32 bytes, or empty
 	KeyEncryptionKeyPrevious []Secret
 	SigningAlgorithm         string
@@ -187,7 +186,7 @@ type KeyConfig struct {
 // LoadKeys reads the settings of the commands that care for signing keys.
 func LoadKeys(source Source) (KeyConfig, error) {
 	r := newReader(source)
-	c := KeyConfig{DatabaseURL: r.databaseAddress(databaseURL), SigningAlgorithm: r.choice(signingAlgorithm, "ES256", "ES256", "EdDSA", "RS256")}
+	c := KeyConfig{SigningAlgorithm: r.choice(signingAlgorithm, "ES256", "ES256", "EdDSA", "RS256")}
 	c.KeyEncryptionKey, c.KeyEncryptionKeyPrevious = r.keyEncryptionKeys()
 	return c, r.err()
 }

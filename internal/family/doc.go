@@ -14,7 +14,7 @@
 //	│
 //	├─ any other token of the chain ──► revoked (reuse_detected)
 //	├─ the parent, by another party in the third generation in a row ──► revoked (paced_theft), if set so
-//	├─ logout, end of session, user disabled ──► revoked (that reason)
+//	├─ logout, end of session, user or client disabled, revoked by its client ──► revoked (that reason)
 //	└─ absolute or idle expiry passed ──► expired: refused, nothing is written
 //
 // Revoked and expired are final. A refusal that is not listed as changing the family leaves it
