@@ -13,11 +13,13 @@ import (
 	"kindred/internal/token"
 )
 
+// ErrTokenOfAnother: the token was issued to another client than the one that asks; nothing was done.
+var ErrTokenOfAnother = errors.New("token of another client")
+
 // Revoke ends a token for the client that it was issued to (RFC 7009 §2.1). A refresh token of any
 // generation ends its family; an access token is refused from then on, by itself, on this replica once
-// this returns and on the others within their bound. It is nil also for a token that is not ours, has
-// ended or is another client's: none of them is of use to the client that asks. Errors: ErrInvalidClient;
-// ErrUnavailable, and the token is as good as before.
+// this returns and on the others within their bound. It is nil also for a token that is not ours or has
+// ended. Errors: ErrInvalidClient; ErrTokenOfAnother; ErrUnavailable, and the token is as good as before.
 func (s *Service) Revoke(ctx context.Context, caller Caller, credentials ClientCredentials, presented string) error {
 	client, err := s.client(ctx, credentials)
 	if err != nil {
@@ -31,11 +33,13 @@ func (s *Service) Revoke(ctx context.Context, caller Caller, credentials ClientC
 		return err
 	}
 	claims, err := s.verifyAccess(ctx, presented)
-	if errors.Is(err, token.ErrInvalidAccessToken) || err == nil && claims.ClientID != client.ID {
+	switch {
+	case errors.Is(err, token.ErrInvalidAccessToken):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case claims.ClientID != client.ID:
+		return ErrTokenOfAnother
 	}
 	return s.revokeAccess(ctx, caller, client, claims)
 }
@@ -43,8 +47,11 @@ func (s *Service) Revoke(ctx context.Context, caller Caller, credentials ClientC
 func (s *Service) revokeRefresh(ctx context.Context, caller Caller, client account.Client, refresh token.RefreshToken) error {
 	return s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
 		f, live, err := lockLive(ctx, tx, refresh.FamilyID)
-		if err != nil || !live || f.ClientID != client.ID {
+		if err != nil || !live {
 			return err
+		}
+		if f.ClientID != client.ID {
+			return ErrTokenOfAnother
 		}
 		stands, err := standsIn(ctx, tx, j, f, refresh)
 		if err != nil || !stands {

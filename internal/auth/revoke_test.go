@@ -61,21 +61,24 @@ func TestRevoke_OfWhatIsNotItsOwnChangesNothing(t *testing.T) {
 		client    auth.ClientCredentials
 		presented string
 		audited   int
+		want      error
 	}{
-		"another's refresh token":          {phone, ofShop.RefreshToken, 0},
-		"another's refresh token, unnamed": {auth.ClientCredentials{}, ofShop.RefreshToken, 0},
-		"another's access token":           {phone, ofShop.AccessToken, 0},
-		"the built-in client's":            {shop, own.RefreshToken, 0},
-		"the built-in client's access":     {shop, own.AccessToken, 0},
-		"forged for another's family":      {phone, forge(t, ofShop.RefreshToken, false), 0},
-		"forged: no such token":            {auth.ClientCredentials{}, forge(t, own.RefreshToken, true), 1},
-		"forged: another hash":             {auth.ClientCredentials{}, forge(t, own.RefreshToken, false), 1},
-		"of a family that ended":           {auth.ClientCredentials{}, ended.RefreshToken, 0},
-		"access token of a family's past":  {auth.ClientCredentials{}, ended.AccessToken, 0},
-		"of another server":                {auth.ClientCredentials{}, foreign.RefreshToken, 0},
-		"noise":                            {auth.ClientCredentials{}, "noise", 0},
+		"another's refresh token":          {phone, ofShop.RefreshToken, 0, auth.ErrTokenOfAnother},
+		"another's refresh token, unnamed": {auth.ClientCredentials{}, ofShop.RefreshToken, 0, auth.ErrTokenOfAnother},
+		"another's access token":           {phone, ofShop.AccessToken, 0, auth.ErrTokenOfAnother},
+		"the built-in client's":            {shop, own.RefreshToken, 0, auth.ErrTokenOfAnother},
+		"the built-in client's access":     {shop, own.AccessToken, 0, auth.ErrTokenOfAnother},
+		"forged for another's family":      {phone, forge(t, ofShop.RefreshToken, false), 0, auth.ErrTokenOfAnother},
+		"forged: no such token":            {auth.ClientCredentials{}, forge(t, own.RefreshToken, true), 1, nil},
+		"forged: another hash":             {auth.ClientCredentials{}, forge(t, own.RefreshToken, false), 1, nil},
+		"of a family that ended":           {auth.ClientCredentials{}, ended.RefreshToken, 0, nil},
+		"access token of a family's past":  {auth.ClientCredentials{}, ended.AccessToken, 0, nil},
+		"of another server":                {auth.ClientCredentials{}, foreign.RefreshToken, 0, nil},
+		"noise":                            {auth.ClientCredentials{}, "noise", 0, nil},
 	} {
-		r.revoke(t, c.client, c.presented)
+		if err := r.Revoke(t.Context(), caller, c.client, c.presented); !errors.Is(err, c.want) {
+			t.Errorf("%s: error %v, want %v", name, err, c.want)
+		}
 		if after := state(t, db); after != before {
 			t.Fatalf("%s: changed\n%s to\n%s", name, before, after)
 		}

@@ -40,6 +40,8 @@ func inOAuthWords(err error) error {
 		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The refresh token is not valid."}
 	case errors.Is(err, auth.ErrInvalidClient):
 		return oauth.ErrInvalidClient
+	case errors.Is(err, auth.ErrTokenOfAnother):
+		return &oauth.Error{Code: oauth.InvalidGrant, Description: "The token was issued to another client."}
 	case errors.Is(err, auth.ErrMayNotIntrospect):
 		return &oauth.Error{Code: oauth.UnauthorizedClient, Description: "The client may not introspect."}
 	default:
