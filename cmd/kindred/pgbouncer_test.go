@@ -90,8 +90,8 @@ func boundSessions(t testing.TB, db *testdb.DB) {
 		t.Fatal(err)
 	}
 	statements := regexp.MustCompile(`ALTER ROLE kindred IN DATABASE kindred SET .+;`).FindAllString(string(page), -1)
-	if len(statements) != 5 {
-		t.Fatalf("%d statements on the page, want 5", len(statements))
+	if len(statements) != 6 {
+		t.Fatalf("%d statements on the page, want 6", len(statements))
 	}
 	config, err := pgx.ParseConfig(db.URL())
 	if err != nil {
