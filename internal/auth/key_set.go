@@ -82,13 +82,13 @@ func (s *Service) tryKeysSince(ctx context.Context, asked time.Time) (wait time.
 	if wait := time.Until(s.reading.began.Add(keyReloadInterval)); wait > 0 {
 		return wait, nil
 	}
-	// Others wait for it too: who hangs up does not end it, and the deadline stands.
-	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	// Others wait for it too: who hangs up does not end it, the deadline does.
+	reading := context.WithoutCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
-		cancel()
-		reading, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		var cancel context.CancelFunc
+		reading, cancel = context.WithDeadline(reading, deadline)
+		defer cancel()
 	}
-	defer cancel()
 	return 0, s.readKeys(reading)
 }
 

@@ -213,6 +213,39 @@ func TestKeys_NoneLoadedIsTroubleThatCostsNothing(t *testing.T) {
 	good.refresh(t, tokens.RefreshToken)
 }
 
+// Whoever reads the keys for all holds the turn: a connection that says nothing must give it back by the
+// request's deadline, far below the limit of a reading.
+func TestKeys_ReadingEndsWithTheRequestThatBeganIt(t *testing.T) {
+	t.Parallel()
+	const deadline, far = 500 * time.Millisecond, 5 * time.Second
+	db := testdb.New(t)
+	line := db.Line(t)
+	r := newKeyedAt(t, db, line.URL(), token.ES256, keyEncryptionKey)
+	r.addUser(t, "ana") // a connection that stands, and nobody has reason to doubt
+	line.Hold()
+	t.Cleanup(line.Release)
+	ended := make(chan error, 2)
+	for range cap(ended) {
+		go func() {
+			request, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			_, _, err := r.KeySet(request)
+			ended <- err
+		}()
+	}
+	tooLate := time.After(far)
+	for range cap(ended) {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, auth.ErrUnavailable) {
+				t.Errorf("error %v, want ErrUnavailable", err)
+			}
+		case <-tooLate:
+			t.Fatal("the request goes on long after its deadline")
+		}
+	}
+}
+
 // A row that does not open must not take the others with it: what was revoked goes, and who signs goes on
 // signing; but no later key signs before its time.
 func TestLoadKeys_LoadsWhatOpens(t *testing.T) {
@@ -247,6 +280,14 @@ func TestLoadKeys_LoadsWhatOpens(t *testing.T) {
 				t.Errorf("the first key does not sign: error %v, %s is named", err, refused.ID)
 			case !c.signs && (!errors.Is(err, auth.ErrUnavailable) || refused.ID != first):
 				t.Errorf("something signs: error %v, %s is named", err, refused.ID)
+			}
+			var notReady *auth.NotReadyError
+			hint, err := r.Ready(t.Context())
+			switch {
+			case c.signs && (err != nil || !strings.Contains(hint, second)):
+				t.Errorf("a key that only waits takes the replica out of service: %v; hint %q", err, hint)
+			case !c.signs && (!errors.As(err, &notReady) || !strings.Contains(notReady.Reason, first)):
+				t.Errorf("ready although nothing signs: error %v, hint %q", err, hint)
 			}
 		})
 	}

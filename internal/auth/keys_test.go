@@ -32,6 +32,12 @@ type keyed struct{ replica }
 // newKeyed makes one that nobody feeds. The first of the key-encryption keys is the current one.
 func newKeyed(t testing.TB, db *testdb.DB, algorithm token.Algorithm, keyEncryptionKeys ...[]byte) keyed {
 	t.Helper()
+	return newKeyedAt(t, db, db.URL(), algorithm, keyEncryptionKeys...)
+}
+
+// newKeyedAt reaches the database by a way of its own.
+func newKeyedAt(t testing.TB, db *testdb.DB, url string, algorithm token.Algorithm, keyEncryptionKeys ...[]byte) keyed {
+	t.Helper()
 	box, err := token.NewKeyBox(keyEncryptionKeys[0], keyEncryptionKeys[1:]...)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +47,7 @@ func newKeyed(t testing.TB, db *testdb.DB, algorithm token.Algorithm, keyEncrypt
 	config.AccessLifetime, config.IdleLifetime = time.Hour, 12*time.Hour
 	secrets := newSecrets(t, db, []string{secret}, token.NewKeys())
 	secrets.KeyBox = box
-	return keyed{join(t, db.URL(), config, secrets, revocation.NewSet(time.Now))}
+	return keyed{join(t, url, config, secrets, revocation.NewSet(time.Now))}
 }
 
 // newFed makes one with a feed, as a server runs it, that has read once.
