@@ -88,7 +88,7 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 	blacklist := revocation.NewSet(time.Now)
 	service := auth.New(auth.Config{
 		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
-		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey,
+		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey, AdminMaxAge: cfg.AdminMaxAge,
 		RevokePacedTheft: cfg.RevokePacedTheft, SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
 	}, st, blacklist, secrets, log)
 	api := httpapi.New(httpapi.Config{

@@ -15,10 +15,18 @@ const (
 	UserCreated  Kind = "user_created"
 	UserDisabled Kind = "user_disabled"
 	UserEnabled  Kind = "user_enabled"
+	UserDeleted  Kind = "user_deleted"
+	RoleChanged  Kind = "role_changed" // detail has both roles
 
 	LoginOK        Kind = "login_ok"
-	LoginRefused   Kind = "login_refused"
-	PasswordRehash Kind = "password_rehashed"
+	LoginRefused   Kind = "login_refused"   // detail has why
+	LoginThrottled Kind = "login_throttled" // refused unread, for the guesses before
+
+	PasswordChanged Kind = "password_changed"
+	PasswordRefused Kind = "password_refused" // a signed-in user's current password was wrong
+	PasswordRehash  Kind = "password_rehashed"
+	ResetLinkMade   Kind = "reset_link_made"
+	PasswordReset   Kind = "password_reset"
 
 	GraceReplay    Kind = "grace_replay"    // a parent presented inside the reuse interval
 	ReuseDetected  Kind = "reuse_detected"  // detail names both parties

@@ -37,6 +37,12 @@ var (
 	ErrSessionNotFound = errors.New("session not found")
 	// ErrUserNotFound: no living user has that name.
 	ErrUserNotFound = errors.New("user not found")
+	// ErrFamilyNotFound: there is no such family.
+	ErrFamilyNotFound = errors.New("family not found")
+	// ErrNotAdmin: the user is no admin, by what the database says now.
+	ErrNotAdmin = errors.New("not an admin")
+	// ErrStaleLogin: the session began too long ago for what is asked; a fresh login helps.
+	ErrStaleLogin = errors.New("login too long ago")
 	// ErrTwoCredentials: the request names two different families; nothing was done.
 	ErrTwoCredentials = errors.New("two credentials of different sessions")
 
@@ -53,7 +59,8 @@ type Config struct {
 	MaxLifetime      time.Duration // of a family, whatever happens
 	AccessLifetime   time.Duration // of an access token
 	RegistrationOpen bool
-	RevokePacedTheft bool // two parties that refresh in turns end the family
+	AdminMaxAge      time.Duration // since the login of whoever acts as an admin
+	RevokePacedTheft bool          // two parties that refresh in turns end the family
 	// NameKey hides names that belong to no user from the audit trail: people type passwords there.
 	NameKey []byte
 	// SigningAlgorithm is what new signing keys are made for.

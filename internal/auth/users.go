@@ -53,10 +53,26 @@ func (s *Service) CreateUser(ctx context.Context, caller Caller, username, passw
 	return user, err
 }
 
+// User reads a living user, by id or by name. ErrUserNotFound if there is none.
+func (s *Service) User(ctx context.Context, nameOrID string) (account.User, error) {
+	var user account.User
+	err := store.ErrNotFound
+	if id, parseErr := uuid.Parse(nameOrID); parseErr == nil {
+		user, err = s.store.UserByID(ctx, id)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		user, err = s.findUser(ctx, nameOrID)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return account.User{}, ErrUserNotFound
+	}
+	return user, err
+}
+
 // DisableUser shuts a user out: no login, no refresh, and all its families end with it. It is nil
-// when the user was disabled before. ErrUserNotFound if nobody has the name.
-func (s *Service) DisableUser(ctx context.Context, caller Caller, username string) error {
-	return s.changeUser(ctx, caller, username, func(ctx context.Context, tx *store.Tx, j *journal, id uuid.UUID) error {
+// when the user was disabled before. ErrUserNotFound if nobody has the name or id.
+func (s *Service) DisableUser(ctx context.Context, caller Caller, nameOrID string) error {
+	return s.changeUser(ctx, caller, nameOrID, func(ctx context.Context, tx *store.Tx, j *journal, id uuid.UUID) error {
 		changed, err := tx.DisableUser(ctx, id)
 		if err != nil || !changed {
 			return err
@@ -70,9 +86,9 @@ func (s *Service) DisableUser(ctx context.Context, caller Caller, username strin
 }
 
 // EnableUser lets a user log in again; what was revoked stays revoked. ErrUserNotFound if nobody has
-// the name.
-func (s *Service) EnableUser(ctx context.Context, caller Caller, username string) error {
-	return s.changeUser(ctx, caller, username, func(ctx context.Context, tx *store.Tx, j *journal, id uuid.UUID) error {
+// the name or id.
+func (s *Service) EnableUser(ctx context.Context, caller Caller, nameOrID string) error {
+	return s.changeUser(ctx, caller, nameOrID, func(ctx context.Context, tx *store.Tx, j *journal, id uuid.UUID) error {
 		changed, err := tx.EnableUser(ctx, id)
 		if err != nil || !changed {
 			return err
@@ -81,11 +97,8 @@ func (s *Service) EnableUser(ctx context.Context, caller Caller, username string
 	})
 }
 
-func (s *Service) changeUser(ctx context.Context, caller Caller, username string, fn func(context.Context, *store.Tx, *journal, uuid.UUID) error) error {
-	user, err := s.findUser(ctx, username)
-	if errors.Is(err, store.ErrNotFound) {
-		return ErrUserNotFound
-	}
+func (s *Service) changeUser(ctx context.Context, caller Caller, nameOrID string, fn func(context.Context, *store.Tx, *journal, uuid.UUID) error) error {
+	user, err := s.User(ctx, nameOrID)
 	if err != nil {
 		return err
 	}

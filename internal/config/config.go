@@ -36,6 +36,7 @@ type Config struct {
 	RequestTimeout     time.Duration
 	DrainDelay         time.Duration // between "not ready" and the end of the listener
 	RegistrationOpen   bool
+	AdminMaxAge        time.Duration // since an admin's login
 	TrustedProxies     []netip.Prefix
 	CORSAllowedOrigins []string
 	HashSlots          int // 0: the number of cores
@@ -77,6 +78,7 @@ func Settings() []Setting {
 		{Name: drainDelay, Default: "5s", Description: "how long `/readyz` says 503 after SIGTERM before the listener closes, for balancers to notice; 0 to 20s"},
 		{Name: revocationListenURL, Default: "$DATABASE_URL", File: true, Description: "where replicas listen for revocations: the primary, past any pooler"},
 		{Name: registration, Default: "closed", Description: "`open` lets people register; `dev` opens it"},
+		{Name: adminMaxAge, Default: "15m", Description: "how long after a login an admin's session may use `/admin`; 1m to 24h"},
 		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, whose X-Forwarded-For is believed"},
 		{Name: corsAllowedOrigins, Description: "origins, separated by commas, whose pages may call with credentials"},
 		{Name: hashSlots, Default: "the number of cores", Description: "passwords that are hashed at once; each takes 19 MiB"},
@@ -109,6 +111,7 @@ const (
 	requestTimeout           = "REQUEST_TIMEOUT"
 	drainDelay               = "DRAIN_DELAY"
 	registration             = "REGISTRATION"
+	adminMaxAge              = "ADMIN_MAX_AGE"
 	trustedProxies           = "TRUSTED_PROXIES"
 	corsAllowedOrigins       = "CORS_ALLOWED_ORIGINS"
 	hashSlots                = "HASH_SLOTS"
@@ -151,6 +154,7 @@ func Load(source Source) (Config, error) {
 		RequestTimeout:           r.duration(requestTimeout, 5*time.Second, 100*time.Millisecond, 20*time.Second),
 		DrainDelay:               r.duration(drainDelay, 5*time.Second, 0, 20*time.Second),
 		RegistrationOpen:         r.choice(registration, "closed", "open", "closed") == "open",
+		AdminMaxAge:              r.duration(adminMaxAge, 15*time.Minute, time.Minute, 24*time.Hour),
 		TrustedProxies:           r.prefixes(trustedProxies),
 		CORSAllowedOrigins:       r.origins(corsAllowedOrigins),
 		HashSlots:                r.integer(hashSlots, 0, 1, 1024),

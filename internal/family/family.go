@@ -17,7 +17,12 @@ const (
 	ReasonReuseDetected  Reason = "reuse_detected"
 	ReasonLogout         Reason = "logout"
 	ReasonSessionEnded   Reason = "session_ended"
+	ReasonSessionLimit   Reason = "session_limit" // the oldest of too many
 	ReasonUserDisabled   Reason = "user_disabled"
+	ReasonUserDeleted    Reason = "user_deleted"
+	ReasonPassword       Reason = "password_changed"
+	ReasonPasswordReset  Reason = "password_reset"
+	ReasonAdmin          Reason = "ended_by_admin"
 	ReasonClientDisabled Reason = "client_disabled"
 	ReasonTokenRevoked   Reason = "token_revoked" // its client asked for it (RFC 7009)
 	ReasonTokenLimit     Reason = "token_limit"   // too many of its access tokens were revoked one by one

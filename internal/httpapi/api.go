@@ -75,6 +75,7 @@ func (a *API) routes() *mux.Router {
 		{[]string{http.MethodGet, http.MethodHead}, "/sessions", a.signedIn(http.StatusUnauthorized, a.handleSessions)},
 		{[]string{http.MethodDelete}, "/sessions", a.signedIn(http.StatusUnauthorized, a.handleEndSessions)},
 		{[]string{http.MethodDelete}, "/sessions/{id}", a.signedIn(http.StatusUnauthorized, a.handleEndSession)},
+		{[]string{http.MethodGet, http.MethodHead}, "/admin/users/{id}", a.admin(a.handleAdminUser)},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/jwks.json", a.handleKeySet},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/oauth-authorization-server", a.handleMetadata},
 		{[]string{http.MethodGet, http.MethodHead}, "/livez", a.handleLive},

@@ -39,10 +39,14 @@ var (
 	errAccessToken      = &Problem{http.StatusForbidden, "invalid_access_token", "Invalid access token", "The access token is malformed, expired or revoked."}
 	errAccessTokenAgain = &Problem{http.StatusUnauthorized, "invalid_access_token", "Invalid access token", "The access token is malformed, expired or revoked."}
 	errRefreshToken     = &Problem{http.StatusForbidden, "invalid_refresh_token", "Invalid refresh token", "The refresh token is not valid; log in again."}
+	errNotAdmin         = &Problem{http.StatusForbidden, "not_an_admin", "Not an admin", "Only users of role admin may do this."}
+	errStaleLogin       = &Problem{http.StatusUnauthorized, "login_too_old", "Login too old", "Log in again: this needs a session that has just begun."}
 	errClosed           = &Problem{http.StatusForbidden, "registration_closed", "Registration is closed", "This server does not let people register themselves."}
 	errCrossOrigin      = &Problem{http.StatusForbidden, "cross_origin_refused", "Cross-origin request refused", "Pages of this origin may not send this request."}
 	errNotFound         = &Problem{http.StatusNotFound, "not_found", "Not found", "There is nothing here."}
 	errSessionNotFound  = &Problem{http.StatusNotFound, "session_not_found", "Session not found", "You have no session of that id."}
+	errFamilyNotFound   = &Problem{http.StatusNotFound, "family_not_found", "Family not found", "There is no family of that id."}
+	errUserNotFound     = &Problem{http.StatusNotFound, "user_not_found", "User not found", "There is no such user."}
 	errMethodNotAllowed = &Problem{http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed", "This resource does not take that method; see the Allow header."}
 	errSlowBody         = &Problem{http.StatusRequestTimeout, "request_timeout", "Request timeout", "The request did not arrive in time."}
 	errTaken            = &Problem{http.StatusConflict, "username_taken", "Username is taken", "There is a user of that name already."}
@@ -81,6 +85,14 @@ func problemOf(err error) *Problem {
 		return errUnknownClient
 	case errors.Is(err, auth.ErrInvalidClient):
 		return errInvalidClient
+	case errors.Is(err, auth.ErrNotAdmin):
+		return errNotAdmin
+	case errors.Is(err, auth.ErrStaleLogin):
+		return errStaleLogin
+	case errors.Is(err, auth.ErrUserNotFound):
+		return errUserNotFound
+	case errors.Is(err, auth.ErrFamilyNotFound):
+		return errFamilyNotFound
 	case errors.Is(err, auth.ErrRegistrationClosed):
 		return errClosed
 	case errors.Is(err, auth.ErrUsernameTaken):

@@ -40,6 +40,20 @@ func (s *Store) UserByName(ctx context.Context, name account.Username) (account.
 	return user, nil
 }
 
+// UserByID reads a living user without a lock. ErrNotFound if there is none.
+func (s *Store) UserByID(ctx context.Context, id uuid.UUID) (account.User, error) {
+	const statement = `SELECT ` + userColumns + ` FROM users u WHERE u.id = $1 AND u.deleted_at IS NULL`
+	var user account.User
+	err := s.withConn(ctx, func(conn *pgxpool.Conn) (err error) {
+		user, err = scanUser(conn.QueryRow(ctx, statement, id))
+		return err
+	})
+	if err != nil {
+		return account.User{}, fmt.Errorf("read user by id: %w", err)
+	}
+	return user, nil
+}
+
 // InsertUser creates a user with the database's time. ErrUsernameTaken if a living user has the name.
 func (tx *Tx) InsertUser(ctx context.Context, id uuid.UUID, name account.Username, role, passwordHash string) (account.User, error) {
 	const statement = `
