@@ -29,8 +29,22 @@ func (u Username) String() string { return u.shown }
 // decomposed, are one user.
 func (u Username) Key() string { return u.key }
 
-// ParseUsername accepts 1 to 64 code points of visible text without spaces at either end.
-// The error is an *InvalidError.
+// NewUsername accepts a name that is to be given out: what ParseUsername accepts, without a mixture of scripts,
+// by which a name can be made to look like somebody else's. The error is an *InvalidError.
+func NewUsername(s string) (Username, error) {
+	name, err := ParseUsername(s)
+	if err != nil {
+		return Username{}, err
+	}
+	// By the key, so that all spellings of a name are judged alike.
+	if reason := mixture(name.key); reason != "" {
+		return Username{}, &InvalidError{Field: "username", Reason: reason}
+	}
+	return name, nil
+}
+
+// ParseUsername accepts 1 to 64 code points of visible text without spaces at either end: what a user may be
+// called who is looked for. The error is an *InvalidError.
 func ParseUsername(s string) (Username, error) {
 	const maxCodePoints, maxBytes = 64, 256
 	refuse := func(reason string) (Username, error) {
