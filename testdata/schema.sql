@@ -76,6 +76,17 @@ BEGIN
 END
 $function$
 
+TABLE password_resets
+    user_id uuid NOT NULL
+    token_hash bytea NOT NULL
+    created_at timestamp with time zone NOT NULL
+    expires_at timestamp with time zone NOT NULL
+    created_by text NOT NULL
+    CONSTRAINT password_resets_expire CHECK ((expires_at > created_at))
+    CONSTRAINT password_resets_hash_is_sha256 CHECK ((octet_length(token_hash) = 32))
+    CONSTRAINT password_resets_pkey PRIMARY KEY (user_id)
+    CONSTRAINT password_resets_token_is_one_users UNIQUE (token_hash)
+    CONSTRAINT password_resets_user_fkey FOREIGN KEY (user_id) REFERENCES users(id)
 TABLE refresh_tokens PARTITION BY RANGE (expires_on)
     id uuid NOT NULL
     expires_on date NOT NULL
@@ -165,6 +176,7 @@ TABLE token_families WITH (fillfactor=50)
     CONSTRAINT token_families_revocation_is_whole CHECK ((((revoked_at IS NULL) = (revoked_reason IS NULL)) AND ((revoked_at IS NULL) = (revoked_by IS NULL))))
     CONSTRAINT token_families_user_fkey FOREIGN KEY (user_id) REFERENCES users(id)
     CREATE INDEX token_families_live_of_a_client ON public.token_families USING btree (client_id, id) WHERE ((revoked_at IS NULL) AND (client_id <> 'kindred'::text))
+    CREATE INDEX token_families_live_of_a_user ON public.token_families USING btree (user_id, id) WHERE (revoked_at IS NULL)
     CREATE INDEX token_families_user ON public.token_families USING btree (user_id)
 TABLE users
     id uuid NOT NULL

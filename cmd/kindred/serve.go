@@ -90,6 +90,7 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
 		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey, AdminMaxAge: cfg.AdminMaxAge,
 		RevokePacedTheft: cfg.RevokePacedTheft, SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
+		MaxSessionsPerUser: cfg.MaxSessionsPerUser, PublicURL: cfg.PublicURL,
 	}, st, blacklist, secrets, log)
 	api := httpapi.New(httpapi.Config{
 		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins, TrustedProxies: cfg.TrustedProxies,
@@ -210,8 +211,8 @@ func (s *server) run(ctx context.Context, listener net.Listener, ready func(addr
 	return nil
 }
 
-// maintain makes partitions long before they are needed, deletes revocations that are of no use any more,
-// and says which settings the sessions lack. Should the first fail, a login that misses a partition makes it.
+// maintain makes partitions long before they are needed, deletes revocations and reset links that are of no
+// use any more, and says which settings the sessions lack. Should the first fail, a login that misses a partition makes it.
 func (s *server) maintain(ctx context.Context) {
 	const calm, troubled, limit = time.Hour, 5 * time.Second, 30 * time.Second
 	failing := false
@@ -221,7 +222,7 @@ func (s *server) maintain(ctx context.Context) {
 		if len(loose) > 0 {
 			s.log.Warn("sessions of the database are not bounded as they should be", "settings", loose)
 		}
-		err = errors.Join(err, s.store.EnsurePartitions(attempt), s.store.PurgeRevocations(attempt))
+		err = errors.Join(err, s.store.EnsurePartitions(attempt), s.store.PurgeRevocations(attempt), s.store.PurgeResets(attempt))
 		cancel()
 		if err != nil && !failing && ctx.Err() == nil {
 			s.log.Warn("maintenance failed; it is tried again until it succeeds", "error", err)

@@ -73,7 +73,7 @@ func newReplicaAt(t testing.TB, db *testdb.DB, url string, options ...option) re
 func testConfig() auth.Config {
 	return auth.Config{
 		ReuseInterval: interval, IdleLifetime: idle, MaxLifetime: lifetime, AccessLifetime: access,
-		RegistrationOpen: true, NameKey: []byte("name key"),
+		RegistrationOpen: true, NameKey: []byte("name key"), PublicURL: "https://id.example",
 	}
 }
 
@@ -255,6 +255,7 @@ const stateStatement = `
 	    || (SELECT coalesce(jsonb_agg(r ORDER BY r.id), '[]')::text FROM refresh_tokens r)
 	    || (SELECT coalesce(jsonb_agg(u ORDER BY u.id), '[]')::text FROM users u)
 	    || (SELECT coalesce(jsonb_agg(c ORDER BY c.id), '[]')::text FROM clients c)
+	    || (SELECT coalesce(jsonb_agg(p ORDER BY p.user_id), '[]')::text FROM password_resets p)
 	    || (SELECT coalesce(jsonb_agg(v ORDER BY v.id), '[]')::text FROM revocations v)`
 
 // whileBlocked runs act in the background, waits until a session of the database waits for a lock,

@@ -108,11 +108,12 @@ func (s *Service) findUser(ctx context.Context, typed string) (account.User, err
 	return s.store.UserByName(ctx, name)
 }
 
-func (s *Service) startFamily(ctx context.Context, caller Caller, verified account.User, clientID string) (Tokens, error) {
+// beginFamily starts a family for a user whose password was checked, under the user's lock.
+func (s *Service) beginFamily(ctx context.Context, caller Caller, verified account.User, clientID string, alone bool) (Tokens, error) {
 	var grant store.Grant
 	var refresh token.RefreshToken
 	err := s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
-		user, err := tx.ShareUser(ctx, verified.ID)
+		user, err := holdForLogin(ctx, tx, verified.ID, alone)
 		switch {
 		case errors.Is(err, store.ErrNotFound), err == nil && !user.Enabled():
 			return ErrInvalidCredentials
@@ -132,7 +133,11 @@ func (s *Service) startFamily(ctx context.Context, caller Caller, verified accou
 		if err != nil {
 			return err
 		}
-		if err := tx.StartFamily(ctx, f); err != nil {
+		others, err := tx.StartFamily(ctx, f)
+		if err != nil {
+			return err
+		}
+		if err := s.limitSessions(ctx, tx, j, f, others, alone); err != nil {
 			return err
 		}
 		refresh = first

@@ -126,10 +126,5 @@ func (s *Service) revokeAll(ctx context.Context, tx *store.Tx, j *journal, userI
 	if err != nil {
 		return err
 	}
-	for _, id := range ended {
-		if err := j.add(ctx, revoked(id, userID, "", reason, by)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return j.addRevoked(ctx, ended, userID, reason, by)
 }

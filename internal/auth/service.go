@@ -18,6 +18,7 @@ import (
 
 	"kindred/internal/account"
 	"kindred/internal/audit"
+	"kindred/internal/family"
 	"kindred/internal/password"
 	"kindred/internal/revocation"
 	"kindred/internal/store"
@@ -43,6 +44,8 @@ var (
 	ErrNotAdmin = errors.New("not an admin")
 	// ErrStaleLogin: the session began too long ago for what is asked; a fresh login helps.
 	ErrStaleLogin = errors.New("login too long ago")
+	// ErrInvalidResetToken: not a reset token, unknown, expired or used: callers answer all alike.
+	ErrInvalidResetToken = errors.New("invalid reset token")
 	// ErrTwoCredentials: the request names two different families; nothing was done.
 	ErrTwoCredentials = errors.New("two credentials of different sessions")
 
@@ -65,6 +68,10 @@ type Config struct {
 	NameKey []byte
 	// SigningAlgorithm is what new signing keys are made for.
 	SigningAlgorithm token.Algorithm
+	// MaxSessionsPerUser is how many live families a user may have; 0: any number.
+	MaxSessionsPerUser int
+	// PublicURL is where reset links lead: an origin without a path.
+	PublicURL string
 }
 
 // Service runs the use cases. It is safe for concurrent use.
@@ -172,6 +179,16 @@ func (j *journal) add(ctx context.Context, e audit.Event) error {
 		return err
 	}
 	j.events = append(j.events, e)
+	return nil
+}
+
+// addRevoked records the families of a user that ended together.
+func (j *journal) addRevoked(ctx context.Context, families []uuid.UUID, userID uuid.UUID, reason family.Reason, by string) error {
+	for _, id := range families {
+		if err := j.add(ctx, revoked(id, userID, "", reason, by)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -24,11 +24,11 @@ func (s *Service) Register(ctx context.Context, caller Caller, username, passwor
 
 // CreateUser creates a user of any role. Errors: ErrUsernameTaken, *account.InvalidError.
 func (s *Service) CreateUser(ctx context.Context, caller Caller, username, password, role string) (account.User, error) {
-	name, err := account.ParseUsername(username)
+	name, err := account.NewUsername(username)
 	if err != nil {
 		return account.User{}, err
 	}
-	pass, err := account.ParsePassword(password)
+	pass, err := s.choosePassword(ctx, password, name)
 	if err != nil {
 		return account.User{}, err
 	}
@@ -72,35 +72,51 @@ func (s *Service) User(ctx context.Context, nameOrID string) (account.User, erro
 // DisableUser shuts a user out: no login, no refresh, and all its families end with it. It is nil
 // when the user was disabled before. ErrUserNotFound if nobody has the name or id.
 func (s *Service) DisableUser(ctx context.Context, caller Caller, nameOrID string) error {
-	return s.changeUser(ctx, caller, nameOrID, func(ctx context.Context, tx *store.Tx, j *journal, id uuid.UUID) error {
-		changed, err := tx.DisableUser(ctx, id)
+	return s.changeUser(ctx, caller, nameOrID, func(ctx context.Context, tx *store.Tx, j *journal, user account.User) error {
+		changed, err := tx.DisableUser(ctx, user.ID)
 		if err != nil || !changed {
 			return err
 		}
-		if err := j.add(ctx, audit.Event{Kind: audit.UserDisabled, UserID: someID(id)}); err != nil {
+		if err := j.add(ctx, audit.Event{Kind: audit.UserDisabled, UserID: someID(user.ID)}); err != nil {
 			return err
 		}
 		// A later statement than the one that locked the user: it sees the logins that this one waited for.
-		return s.revokeAll(ctx, tx, j, id, uuid.Nil, family.ReasonUserDisabled, caller.Actor)
+		return s.revokeAll(ctx, tx, j, user.ID, uuid.Nil, family.ReasonUserDisabled, caller.Actor)
 	})
 }
 
 // EnableUser lets a user log in again; what was revoked stays revoked. ErrUserNotFound if nobody has
 // the name or id.
 func (s *Service) EnableUser(ctx context.Context, caller Caller, nameOrID string) error {
-	return s.changeUser(ctx, caller, nameOrID, func(ctx context.Context, tx *store.Tx, j *journal, id uuid.UUID) error {
-		changed, err := tx.EnableUser(ctx, id)
+	return s.changeUser(ctx, caller, nameOrID, func(ctx context.Context, tx *store.Tx, j *journal, user account.User) error {
+		changed, err := tx.EnableUser(ctx, user.ID)
 		if err != nil || !changed {
 			return err
 		}
-		return j.add(ctx, audit.Event{Kind: audit.UserEnabled, UserID: someID(id)})
+		return j.add(ctx, audit.Event{Kind: audit.UserEnabled, UserID: someID(user.ID)})
 	})
 }
 
-func (s *Service) changeUser(ctx context.Context, caller Caller, nameOrID string, fn func(context.Context, *store.Tx, *journal, uuid.UUID) error) error {
-	user, err := s.User(ctx, nameOrID)
+// changeUser runs fn in a transaction that holds the living user's row.
+func (s *Service) changeUser(ctx context.Context, caller Caller, nameOrID string, fn func(context.Context, *store.Tx, *journal, account.User) error) error {
+	found, err := s.User(ctx, nameOrID)
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error { return fn(ctx, tx, j, user.ID) })
+	return s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
+		user, err := lockLiving(ctx, tx, found.ID)
+		if err != nil {
+			return err
+		}
+		return fn(ctx, tx, j, user)
+	})
+}
+
+// lockLiving holds the row of a user that nobody has deleted meanwhile, or is ErrUserNotFound.
+func lockLiving(ctx context.Context, tx *store.Tx, id uuid.UUID) (account.User, error) {
+	user, err := tx.LockUser(ctx, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && user.DeletedAt != nil {
+		return account.User{}, ErrUserNotFound
+	}
+	return user, err
 }

@@ -37,6 +37,7 @@ type Config struct {
 	DrainDelay         time.Duration // between "not ready" and the end of the listener
 	RegistrationOpen   bool
 	AdminMaxAge        time.Duration // since an admin's login
+	MaxSessionsPerUser int
 	TrustedProxies     []netip.Prefix
 	CORSAllowedOrigins []string
 	HashSlots          int // 0: the number of cores
@@ -79,6 +80,7 @@ func Settings() []Setting {
 		{Name: revocationListenURL, Default: "$DATABASE_URL", File: true, Description: "where replicas listen for revocations: the primary, past any pooler"},
 		{Name: registration, Default: "closed", Description: "`open` lets people register; `dev` opens it"},
 		{Name: adminMaxAge, Default: "15m", Description: "how long after a login an admin's session may use `/admin`; 1m to 24h"},
+		{Name: maxSessionsPerUser, Default: "100", Description: "live sessions of one user; a login beyond ends the oldest; 1 to 10000"},
 		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, whose X-Forwarded-For is believed"},
 		{Name: corsAllowedOrigins, Description: "origins, separated by commas, whose pages may call with credentials"},
 		{Name: hashSlots, Default: "the number of cores", Description: "passwords that are hashed at once; each takes 19 MiB"},
@@ -112,6 +114,7 @@ const (
 	drainDelay               = "DRAIN_DELAY"
 	registration             = "REGISTRATION"
 	adminMaxAge              = "ADMIN_MAX_AGE"
+	maxSessionsPerUser       = "MAX_SESSIONS_PER_USER"
 	trustedProxies           = "TRUSTED_PROXIES"
 	corsAllowedOrigins       = "CORS_ALLOWED_ORIGINS"
 	hashSlots                = "HASH_SLOTS"
@@ -155,6 +158,7 @@ func Load(source Source) (Config, error) {
 		DrainDelay:               r.duration(drainDelay, 5*time.Second, 0, 20*time.Second),
 		RegistrationOpen:         r.choice(registration, "closed", "open", "closed") == "open",
 		AdminMaxAge:              r.duration(adminMaxAge, 15*time.Minute, time.Minute, 24*time.Hour),
+		MaxSessionsPerUser:       r.integer(maxSessionsPerUser, 100, 1, 10000),
 		TrustedProxies:           r.prefixes(trustedProxies),
 		CORSAllowedOrigins:       r.origins(corsAllowedOrigins),
 		HashSlots:                r.integer(hashSlots, 0, 1, 1024),

@@ -78,6 +78,14 @@ func clearCookies(w http.ResponseWriter, r *http.Request) {
 	setCookie(w, accessCookie, "", http.SameSiteLaxMode, -1)
 }
 
+// clearAccessCookie takes back what a change of the password has ended, if the request brought one. The session
+// lives on, and with it the refresh cookie.
+func clearAccessCookie(w http.ResponseWriter, r *http.Request) {
+	if len(r.CookiesNamed(accessCookie)) > 0 {
+		setCookie(w, accessCookie, "", http.SameSiteLaxMode, -1)
+	}
+}
+
 func setCookie(w http.ResponseWriter, name, value string, sameSite http.SameSite, maxAge int) {
 	if value != "" && maxAge <= 0 {
 		maxAge = 1 // a lifetime below a second; 0 would mean none is set

@@ -24,7 +24,10 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 // it, and the commands below.
 //
 //	user NAME [PASSWORD]          a user; the password is password123 unless it is given
-//	disable NAME                  shuts a user out, as an operator does
+//	disable|enable|remove NAME    shuts a user out, lets it in again, deletes it, as an operator does
+//	role NAME ROLE                gives a user another role
+//	reset_link NAME VARIABLE      makes a reset link and keeps its token
+//	max_sessions N                restarts the replicas with that limit of sessions of one user
 //	client add ID TYPE [may-introspect]   an OAuth client; its secret is kept in $IDSecret
 //	client rotate-secret|disable ID
 //	registration closed           restarts the replicas so that nobody can register
@@ -58,6 +61,8 @@ func TestFlows(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"client": inStory((*story).client), "body": inStory((*story).wantBody),
 			"user": inStory((*story).user), "disable": inStory((*story).disable), "registration": inStory((*story).registration),
+			"enable": inStory((*story).enable), "remove": inStory((*story).remove), "role": inStory((*story).role),
+			"reset_link": inStory((*story).resetLink), "max_sessions": inStory((*story).maxSessions),
 			"paced_theft": inStory((*story).pacedTheft), "replica": inStory((*story).replica), "browser": inStory((*story).browser), "advance": inStory((*story).advance),
 			"get": inStory((*story).get), "delete": inStory((*story).delete), "options": inStory((*story).options),
 			"post": inStory((*story).post), "form": inStory((*story).form), "raw": inStory((*story).raw),

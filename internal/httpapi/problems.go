@@ -33,6 +33,7 @@ var (
 	errMalformed        = &Problem{http.StatusBadRequest, "malformed_request", "Malformed request", "The request could not be read."}
 	errTwoCredentials   = &Problem{http.StatusBadRequest, "two_credentials", "Two credentials", "The request carries two different credentials; nothing was done with either."}
 	errCredentials      = &Problem{http.StatusBadRequest, "invalid_credentials", "Invalid credentials", "Username or password is wrong."}
+	errResetToken       = &Problem{http.StatusBadRequest, "invalid_reset_token", "Invalid reset token", "The reset link is not valid, was used or has expired; ask for a new one."}
 	errUnknownClient    = &Problem{http.StatusBadRequest, "unknown_client", "Unknown client", "There is no public client of that id."}
 	errInvalidClient    = &Problem{http.StatusUnauthorized, "invalid_client", "Invalid client", "The client is unknown, or did not authenticate as it must."}
 	errTokenRequired    = &Problem{http.StatusUnauthorized, "token_required", "Token required", "The request carries no token."}
@@ -79,6 +80,8 @@ func problemOf(err error) *Problem {
 		return errCredentials
 	case errors.Is(err, auth.ErrInvalidRefreshToken):
 		return errRefreshToken
+	case errors.Is(err, auth.ErrInvalidResetToken):
+		return errResetToken
 	case errors.Is(err, auth.ErrTwoCredentials):
 		return errTwoCredentials
 	case errors.Is(err, auth.ErrUnknownClient):

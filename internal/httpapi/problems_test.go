@@ -21,6 +21,7 @@ func TestProblemOf_TheWholeTable(t *testing.T) {
 	}{
 		{auth.ErrInvalidCredentials, 400, "invalid_credentials"},
 		{auth.ErrTwoCredentials, 400, "two_credentials"},
+		{auth.ErrInvalidResetToken, 400, "invalid_reset_token"},
 		{auth.ErrUnknownClient, 400, "unknown_client"},
 		{auth.ErrInvalidClient, 401, "invalid_client"},
 		{auth.ErrInvalidRefreshToken, 403, "invalid_refresh_token"},

@@ -31,6 +31,7 @@ type replicaConfig struct {
 	maxConns     int32
 	registration bool
 	pacedTheft   bool          // revokes
+	maxSessions  int           // of one user; 0: any number
 	log          io.Writer     // nil: none
 	keys         *token.Keys   // nil: a secret's
 	keyBox       *token.KeyBox // of keys of the database
@@ -71,6 +72,7 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 		RevokePacedTheft: config.pacedTheft,
 		ReuseInterval:    reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
 		RegistrationOpen: config.registration, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
+		MaxSessionsPerUser: config.maxSessions, PublicURL: publicURL,
 	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
 	return service, httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,

@@ -120,7 +120,7 @@ func TestRevokeFamilies_WaitsForALoginThatIsUnderWay(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if err := tx.StartFamily(ctx, familyAt(now, user.ID, newLink())); err != nil {
+		if _, err := tx.StartFamily(ctx, familyAt(now, user.ID, newLink())); err != nil {
 			return err
 		}
 		go func() { ended <- disable(t, st, user.ID) }()

@@ -32,9 +32,10 @@ func scanFamily(row pgx.Row, more ...any) (family.Family, error) {
 	return f, translate(err)
 }
 
-// StartFamily appends a family and its first token, in one statement. The caller holds the user's row
-// (ShareUser), has looked at its state, and has filled f by a reading of the database's clock.
-func (tx *Tx) StartFamily(ctx context.Context, f family.Family) error {
+// StartFamily appends a family and its first token, in one statement, and counts the user's other live
+// families, without those of logins that are under way. The caller holds the user's row (ShareUser or
+// LockUser), has looked at its state, and has filled f by a reading of the database's clock.
+func (tx *Tx) StartFamily(ctx context.Context, f family.Family) (others int, err error) {
 	const statement = `
 		WITH started AS (
 		    INSERT INTO token_families (id, user_id, client_id, created_at, auth_time, expires_at, expires_on,
@@ -43,13 +44,15 @@ func (tx *Tx) StartFamily(ctx context.Context, f family.Family) error {
 		    VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $4, $9, $10, $11, $12, $11, $12)
 		)
 		INSERT INTO refresh_tokens (id, expires_on, family_id, token_hash, generation, issued_at, expires_at, user_agent, address)
-		VALUES ($7, $6, $1, $8, 0, $4, $9, $11, $12)`
-	_, err := tx.tx.Exec(ctx, statement, f.ID, f.UserID, f.ClientID, f.CreatedAt, f.ExpiresAt, f.ExpiresOn,
-		f.CurrentTokenID, f.CurrentHash[:], f.IdleExpiresAt, f.AccessUntil, f.FirstUserAgent, f.FirstAddress)
+		VALUES ($7, $6, $1, $8, 0, $4, $9, $11, $12)
+		RETURNING (SELECT count(*) FROM token_families f
+		            WHERE f.user_id = $2 AND f.revoked_at IS NULL AND f.expires_at > $4 AND f.idle_expires_at > $4)`
+	err = tx.tx.QueryRow(ctx, statement, f.ID, f.UserID, f.ClientID, f.CreatedAt, f.ExpiresAt, f.ExpiresOn,
+		f.CurrentTokenID, f.CurrentHash[:], f.IdleExpiresAt, f.AccessUntil, f.FirstUserAgent, f.FirstAddress).Scan(&others)
 	if err != nil {
-		return fmt.Errorf("start family: %w", translate(err))
+		return 0, fmt.Errorf("start family: %w", translate(err))
 	}
-	return nil
+	return others, nil
 }
 
 // LockFamily reads a family under its lock. What depends on other rows or on the clock must be read
@@ -126,7 +129,33 @@ func (tx *Tx) RevokeFamilies(ctx context.Context, userID, except uuid.UUID, reas
 		)
 		INSERT INTO revocations (kind, subject, until) SELECT 'family', id, access_until + $5::interval FROM ended
 		RETURNING ` + revocationColumns
-	written, err := tx.list(ctx, "revoke families", statement, userID, except, reason, by, afterlife)
+	return tx.revokeList(ctx, "revoke families", statement, userID, except, reason, by, afterlife)
+}
+
+// RevokeOldestFamilies ends a user's live families but one and the newest keep beside it, locking them in
+// the order of their ids, puts their access tokens on the blacklist, and returns the families that it ended.
+// The caller holds the user's row exclusively since an earlier statement of the same transaction.
+func (tx *Tx) RevokeOldestFamilies(ctx context.Context, userID, except uuid.UUID, keep int, reason family.Reason, by string) ([]uuid.UUID, error) {
+	const statement = `
+		WITH oldest AS MATERIALIZED (
+		    SELECT id FROM token_families, (SELECT clock_timestamp() AS now) AS t
+		     WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL AND expires_at > t.now AND idle_expires_at > t.now
+		     ORDER BY created_at DESC, id DESC OFFSET $6
+		), held AS MATERIALIZED (
+		    SELECT id FROM token_families WHERE id IN (SELECT id FROM oldest) ORDER BY id FOR UPDATE
+		), ended AS (
+		    UPDATE token_families f SET revoked_at = clock_timestamp(), revoked_reason = $3, revoked_by = $4
+		      FROM held WHERE f.id = held.id AND f.revoked_at IS NULL
+		    RETURNING f.id, f.access_until
+		)
+		INSERT INTO revocations (kind, subject, until) SELECT 'family', id, access_until + $5::interval FROM ended
+		RETURNING ` + revocationColumns
+	return tx.revokeList(ctx, "revoke oldest families", statement, userID, except, reason, by, afterlife, keep)
+}
+
+// revokeList runs a statement that revokes families, and names them.
+func (tx *Tx) revokeList(ctx context.Context, what, statement string, args ...any) ([]uuid.UUID, error) {
+	written, err := tx.list(ctx, what, statement, args...)
 	if err != nil {
 		return nil, err
 	}

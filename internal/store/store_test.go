@@ -80,7 +80,8 @@ func startFamily(t testing.TB, st *store.Store, userID uuid.UUID) (family.Family
 			return err
 		}
 		f = familyAt(now, userID, first)
-		return tx.StartFamily(ctx, f)
+		_, err = tx.StartFamily(ctx, f)
+		return err
 	})
 	return f, first
 }

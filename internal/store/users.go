@@ -113,14 +113,51 @@ func (tx *Tx) EnableUser(ctx context.Context, id uuid.UUID) (changed bool, err e
 	return tx.changeUser(ctx, "enable user", statement, id)
 }
 
+// SetRole gives a living user another role and raises its version: access tokens with the old one go on the
+// blacklist, and the next refresh brings the new one. changed is false when that was the role already.
+func (tx *Tx) SetRole(ctx context.Context, id uuid.UUID, role string) (changed bool, err error) {
+	const statement = `
+		WITH changed AS (
+		    UPDATE users SET role = $3, version = version + 1
+		     WHERE id = $1 AND role <> $3 AND deleted_at IS NULL
+		    RETURNING id, version
+		) ` + revokeOlderVersions
+	return tx.changeUser(ctx, "set role", statement, id, role)
+}
+
+// SetPassword replaces a living user's password by another and raises the version, which ends all its access
+// tokens. Whoever needs that the old password still stands has looked under the user's lock.
+func (tx *Tx) SetPassword(ctx context.Context, id uuid.UUID, hash string) (changed bool, err error) {
+	const statement = `
+		WITH changed AS (
+		    UPDATE users SET password_hash = $3, password_changed_at = clock_timestamp(), version = version + 1
+		     WHERE id = $1 AND deleted_at IS NULL
+		    RETURNING id, version
+		) ` + revokeOlderVersions
+	return tx.changeUser(ctx, "set password", statement, id, hash)
+}
+
+// DeleteUser leaves of a living user a tombstone, to which families and audit events point, and frees its
+// name. changed is false when it was deleted before.
+func (tx *Tx) DeleteUser(ctx context.Context, id uuid.UUID) (changed bool, err error) {
+	const statement = `
+		WITH changed AS (
+		    UPDATE users SET deleted_at = clock_timestamp(), version = version + 1,
+		           username = NULL, username_key = NULL, password_hash = NULL, claims = '{}'
+		     WHERE id = $1 AND deleted_at IS NULL
+		    RETURNING id, version
+		) ` + revokeOlderVersions
+	return tx.changeUser(ctx, "delete user", statement, id)
+}
+
 // revokeOlderVersions takes a user whose version rose (changed) and the longest that a token lives.
 const revokeOlderVersions = `
 		INSERT INTO revocations (kind, subject, below, until)
 		SELECT 'user', id, version, clock_timestamp() + $2::interval FROM changed
 		RETURNING ` + revocationColumns
 
-func (tx *Tx) changeUser(ctx context.Context, what, statement string, id uuid.UUID) (changed bool, err error) {
-	written, err := tx.list(ctx, what, statement, id, MaxAccessLifetime+afterlife)
+func (tx *Tx) changeUser(ctx context.Context, what, statement string, id uuid.UUID, more ...any) (changed bool, err error) {
+	written, err := tx.list(ctx, what, statement, append([]any{id, MaxAccessLifetime + afterlife}, more...)...)
 	return len(written) > 0, err
 }
 

@@ -1,0 +1,66 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"kindred/internal/auth"
+)
+
+// handleChangePassword: POST /password {currentPassword, newPassword}. All other sessions end; this one lives,
+// with a refresh before the next access token.
+func (a *API) handleChangePassword(w http.ResponseWriter, r *http.Request, who auth.Identity) error {
+	var body struct {
+		CurrentPassword *string `json:"currentPassword"`
+		NewPassword     *string `json:"newPassword"`
+	}
+	if err := readJSON(w, r, &body, refuseUnknown); err != nil {
+		return err
+	}
+	if err := required(body.CurrentPassword, "currentPassword", body.NewPassword, "newPassword"); err != nil {
+		return err
+	}
+	if err := a.auth.ChangePassword(r.Context(), callerOf(r), who, *body.CurrentPassword, *body.NewPassword); err != nil {
+		return err
+	}
+	clearAccessCookie(w, r)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// handleResetPassword: POST /password/reset {token, newPassword}, with the token of an admin's link. All sessions end.
+func (a *API) handleResetPassword(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Token       *string `json:"token"`
+		NewPassword *string `json:"newPassword"`
+	}
+	if err := readJSON(w, r, &body, refuseUnknown); err != nil {
+		return err
+	}
+	if err := required(body.Token, "token", body.NewPassword, "newPassword"); err != nil {
+		return err
+	}
+	if err := a.auth.ResetPassword(r.Context(), callerOf(r), *body.Token, *body.NewPassword); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// handleDeleteMe: DELETE /me {password}. The user is gone, with all sessions.
+func (a *API) handleDeleteMe(w http.ResponseWriter, r *http.Request, who auth.Identity) error {
+	var body struct {
+		Password *string `json:"password"`
+	}
+	if err := readJSON(w, r, &body, refuseUnknown); err != nil {
+		return err
+	}
+	if body.Password == nil {
+		return errMalformed.with("password is missing.")
+	}
+	if err := a.auth.DeleteMe(r.Context(), callerOf(r), who, *body.Password); err != nil {
+		return err
+	}
+	clearCookies(w, r)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
