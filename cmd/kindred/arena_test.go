@@ -52,6 +52,7 @@ type arena struct {
 	mu           sync.Mutex
 	handedOut    map[[32]byte]string // refresh tokens by their hash
 	accessTokens []string
+	resetTokens  []string
 }
 
 func newArena(t testing.TB, settings ...string) *arena {
@@ -304,6 +305,7 @@ func (r *arena) wantWhatWasHandedOut() {
 func (r *arena) wantNoSecretInClear() {
 	r.t.Helper()
 	secrets := append([]string{firstPassword, secondPassword, jwtSecret, refreshSecret}, r.accessTokens...)
+	secrets = append(secrets, r.resetTokens...)
 	for _, wire := range r.handedOut {
 		const mac, random = 16, 32
 		raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(wire, "krt_"))
