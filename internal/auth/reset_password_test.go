@@ -125,39 +125,14 @@ func TestResetPassword_OneOfManyAtOnce(t *testing.T) {
 	replicas := []replica{newReplica(t, db), newReplica(t, db)}
 	replicas[0].addUser(t, "ana")
 	token := replicas[0].resetToken(t, "ana")
-	holder, watch := db.Conn(t), db.Conn(t)
-	tx, err := holder.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), `SELECT FROM users FOR UPDATE`); err != nil {
-		t.Fatal(err)
-	}
-	const each = 2
-	results := make([]error, each*len(replicas))
-	var done sync.WaitGroup
+	results := make([]error, 4)
+	var acts []func()
 	for i := range results {
-		done.Go(func() {
+		acts = append(acts, func() {
 			results[i] = replicas[i%len(replicas)].ResetPassword(t.Context(), caller, token, fmt.Sprintf("password number %d", i))
 		})
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		var waiting int
-		if err := watch.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`).Scan(&waiting); err != nil {
-			t.Fatal(err)
-		}
-		if waiting == len(results) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Error("they do not wait for the user's row")
-			break
-		}
-	}
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	done.Wait()
+	atOnce(t, db, acts...)
 	succeeded := 0
 	for i, err := range results {
 		if err == nil {
@@ -170,6 +145,40 @@ func TestResetPassword_OneOfManyAtOnce(t *testing.T) {
 	if succeeded != 1 {
 		t.Errorf("%d succeeded with one link", succeeded)
 	}
+}
+
+// atOnce holds all users until every act waits for one, and then lets them all go.
+func atOnce(t testing.TB, db *testdb.DB, acts ...func()) {
+	t.Helper()
+	watch := db.Conn(t)
+	tx, err := db.Conn(t).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM users FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	var done sync.WaitGroup
+	for _, act := range acts {
+		done.Go(act)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		var waiting int
+		if err := watch.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		if waiting == len(acts) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Error("they do not wait for the user's row")
+			break
+		}
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Error(err)
+	}
+	done.Wait()
 }
 
 func TestResetPassword_WhatGarbageCosts(t *testing.T) {

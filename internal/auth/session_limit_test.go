@@ -2,7 +2,6 @@ package auth_test
 
 import (
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -80,15 +79,15 @@ func TestSessionLimit_LoginsAtOnceOnTwoReplicas(t *testing.T) {
 			for range c.before {
 				replicas[0].login(t, "ana")
 			}
-			var done sync.WaitGroup
+			var acts []func()
 			for i := range 12 {
-				done.Go(func() {
+				acts = append(acts, func() {
 					if err := replicas[i%2].loginWith(t, "ana", userPassword); err != nil {
 						t.Error(err)
 					}
 				})
 			}
-			done.Wait()
+			atOnce(t, db, acts...)
 			live, started := one[int](t, db, `SELECT count(*) FROM token_families WHERE revoked_at IS NULL`), one[int](t, db, `SELECT count(*) FROM token_families`)
 			if live != c.limit || started != c.before+12 {
 				t.Errorf("%d sessions live of %d that began, want %d of %d", live, started, c.limit, c.before+12)
