@@ -15,13 +15,17 @@ type model struct {
 	serverStart time.Time
 	users       []*modelUser
 	families    []*modelFamily
+	links       []*resetLink
 	events      map[string]int // the audit trail, by kind
 }
 
 type modelUser struct {
 	name     string
+	password string
+	role     string
 	disabled bool
 	version  int
+	link     *resetLink // nil: none, or void
 }
 
 type modelFamily struct {

@@ -20,7 +20,7 @@ const (
 	shortLifetime = idle + 40*time.Minute
 )
 
-// Random acts on the families of a few users, over two replicas: after each of them the answer, the rows,
+// Random acts on a few users and their families, over two replicas: after each of them the answer, the rows,
 // the audit trail and the access tokens are what the model says.
 //
 // The clock stands still but for the steps that the machine makes, so the model needs no margins: each
@@ -37,7 +37,9 @@ func TestProperty_FamiliesFollowTheModel(t *testing.T) {
 		c.Repeat(map[string]func(*rapid.T){
 			"":                  m.check,
 			"advance":           m.advance,
+			"change password":   m.changePassword,
 			"change role":       m.changeRole,
+			"delete":            m.deleteUser,
 			"disable or enable": m.disableOrEnable,
 			"end sessions":      m.endSessions,
 			"log in":            m.login,
@@ -45,6 +47,8 @@ func TestProperty_FamiliesFollowTheModel(t *testing.T) {
 			"refresh any":       func(r *rapid.T) { m.refresh(r, m.drawToken(r)) },
 			"refresh current":   func(r *rapid.T) { m.refresh(r, m.drawRecent(r, 0)) },
 			"refresh forged":    func(r *rapid.T) { m.refresh(r, m.drawForged(r)) },
+			"reset link":        m.makeResetLink,
+			"reset password":    m.resetPassword,
 			"refresh parent":    func(r *rapid.T) { m.refresh(r, m.drawRecent(r, 1)) },
 			"restart":           m.restart,
 		})
@@ -83,9 +87,7 @@ func newMachine(c testdb.CheckT, answers map[answer]int) *machine {
 		replicas: []replica{newReplica(c, db, short), newReplica(c, db, short)},
 	}
 	for _, name := range []string{"ana", "bob", "eve"} {
-		m.replicas[0].addUser(c, name)
-		m.events["user_created"]++
-		m.users = append(m.users, &modelUser{name: name, version: 1})
+		m.users = append(m.users, m.addUser(m.replicas[0], name))
 		m.start(m.replicas[1], m.users[len(m.users)-1])
 	}
 	return m
@@ -174,11 +176,11 @@ func (m *machine) handedOut(f *modelFamily, tokens auth.Tokens) {
 
 func (m *machine) login(r *rapid.T) {
 	replica, user := pick(r, "replica", m.replicas), pick(r, "user", m.users)
-	password := userPassword
+	password := user.password
 	if rarely(r, "wrong password") {
 		password = "a wrong one"
 	}
-	if password == userPassword && !user.disabled {
+	if password == user.password && !user.disabled {
 		m.start(replica, user)
 		return
 	}
@@ -190,7 +192,8 @@ func (m *machine) login(r *rapid.T) {
 
 func (m *machine) start(r replica, user *modelUser) {
 	f := m.model.login(user)
-	tokens := r.login(m.t, user.name)
+	tokens, err := r.Login(m.t.Context(), caller, auth.LoginRequest{Username: user.name, Password: user.password})
+	m.wantError(err, nil)
 	f.ID = familyOf(m.t, r, tokens)
 	f.tokens = []string{tokens.RefreshToken}
 	m.handedOut(f, tokens)
@@ -251,15 +254,6 @@ func (m *machine) disableOrEnable(r *rapid.T) {
 	}
 	m.unchanged = !m.enable(user)
 	m.wantError(replica.EnableUser(m.t.Context(), caller, user.name), nil)
-}
-
-// changeRole goes past the product, which has no act for it yet.
-func (m *machine) changeRole(r *rapid.T) {
-	user := pick(r, "user", m.users)
-	user.version++
-	if _, err := m.conn.Exec(m.t.Context(), `UPDATE users SET role = role || '+', version = version + 1 WHERE username_key = $1`, user.name); err != nil {
-		m.t.Fatal(err)
-	}
 }
 
 // advance goes to the next instant at which something changes for a family, or right beside it.
