@@ -21,6 +21,7 @@ import (
 	"kindred/internal/revocation"
 	"kindred/internal/store"
 	"kindred/internal/token"
+	"kindred/internal/web"
 )
 
 func newServe(p process) *cobra.Command {
@@ -96,6 +97,7 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins, TrustedProxies: cfg.TrustedProxies,
 		RequestTimeout: cfg.RequestTimeout, Log: log,
 	}, service)
+	web.Mount(api, service)
 	feed, err := revocation.NewFeed(revocation.Config{
 		Follow: store.FollowConfig{URL: cfg.RevocationListenURL.Reveal(), Listen: cfg.RevocationListen},
 		Server: st.Server, KeysChanged: service.LoadKeys, Log: log,

@@ -69,8 +69,12 @@ func (m *machine) deleteUser(r *rapid.T) {
 	m.users[gone] = m.addUser(replica, asks.user.name)
 }
 
-// changePassword is by an operator, or by a user whose access token is accepted.
+// changePassword is by an operator, or by a user whose access token is accepted. It is rare, or there would be few
+// families left to refresh.
 func (m *machine) changePassword(r *rapid.T) {
+	if !rarely(r, "change") {
+		return
+	}
 	replica, password := pick(r, "replica", m.replicas), rapid.SampledFrom([]string{userPassword, otherPassword}).Draw(r, "password")
 	asks, a := m.drawAccess(r)
 	switch {

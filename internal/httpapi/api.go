@@ -100,7 +100,9 @@ func (a *API) at(route string, handle handler) http.Handler {
 		seen.route = route
 		if err := handle(w, r); err != nil {
 			seen.err = err
-			writeError(w, r, err)
+			if seen.status == 0 { // else a page was cut off while it was written
+				writeError(w, r, err)
+			}
 		}
 	})
 }

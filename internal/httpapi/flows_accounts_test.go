@@ -1,6 +1,9 @@
 package httpapi_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -38,4 +41,27 @@ func (s *story) maxSessions(c in) {
 	n, err := strconv.Atoi(c.args[0])
 	c.Check(err)
 	s.start(replicaConfig{maxSessions: n})
+}
+
+func (s *story) page(c in) {
+	c.wantArgs(1, 1)
+	if got := s.answer.Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+		c.Fatalf("content type %q", got)
+	}
+	if strings.Contains(s.body, c.args[0]) == c.negated {
+		c.Fatalf("%q: %v in\n%s", c.args[0], !c.negated, s.body)
+	}
+}
+
+// contentPolicy is the one that an answer has to have. A page lets its own style in, by its hash, and posts to its
+// own origin.
+func contentPolicy(answer *http.Response, body string) string {
+	if !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") {
+		return "default-src 'none'; frame-ancestors 'none'"
+	}
+	_, rest, _ := strings.Cut(body, "<style>")
+	style, _, _ := strings.Cut(rest, "</style>")
+	digest := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) +
+		"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }

@@ -45,6 +45,7 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 //	oauth N CODE                  the last answer is that OAuth error
 //	json PATH VALUE               a member of the last answer; [! json PATH] is not there
 //	body TEXT                     the last answer, to the byte
+//	page TEXT                     the last answer is a page with TEXT in it; [! page TEXT] it is not there
 //	header NAME VALUE             a header contains VALUE; [! header NAME] is not there
 //	save VARIABLE PATH            keeps a member, cookie:NAME or header:NAME
 //	same A B, differ A B          two kept values
@@ -62,7 +63,7 @@ func TestFlows(t *testing.T) {
 			"client": inStory((*story).client), "body": inStory((*story).wantBody),
 			"user": inStory((*story).user), "disable": inStory((*story).disable), "registration": inStory((*story).registration),
 			"enable": inStory((*story).enable), "remove": inStory((*story).remove), "role": inStory((*story).role),
-			"reset_link": inStory((*story).resetLink), "max_sessions": inStory((*story).maxSessions),
+			"reset_link": inStory((*story).resetLink), "max_sessions": inStory((*story).maxSessions), "page": inStory((*story).page),
 			"paced_theft": inStory((*story).pacedTheft), "replica": inStory((*story).replica), "browser": inStory((*story).browser), "advance": inStory((*story).advance),
 			"get": inStory((*story).get), "delete": inStory((*story).delete), "options": inStory((*story).options),
 			"post": inStory((*story).post), "form": inStory((*story).form), "raw": inStory((*story).raw),
@@ -294,7 +295,7 @@ func (s *story) wantEverywhere(c in) {
 	}
 	for name, value := range map[string]string{
 		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
-		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cache-Control": caching,
+		"Content-Security-Policy": contentPolicy(s.answer, s.body), "Cache-Control": caching,
 	} {
 		if got := s.answer.Header.Get(name); got != value {
 			c.Fatalf("%s is %q, want %q", name, got, value)

@@ -14,6 +14,7 @@ import (
 	"kindred/internal/store"
 	"kindred/internal/testdb"
 	"kindred/internal/token"
+	"kindred/internal/web"
 )
 
 const (
@@ -74,8 +75,10 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 		RegistrationOpen: config.registration, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
 		MaxSessionsPerUser: config.maxSessions, PublicURL: publicURL,
 	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
-	return service, httpapi.New(httpapi.Config{
+	api := httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}, service)
+	web.Mount(api, service)
+	return service, api
 }
