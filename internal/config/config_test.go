@@ -57,7 +57,7 @@ func TestLoad_Defaults(t *testing.T) {
 	if c.ListenAddr != "127.0.0.1:3000" || c.PublicURL != "http://localhost:3000" || c.Audience != c.PublicURL ||
 		c.JWTExpiration != time.Hour || c.JWTRefreshExpiration != 24*time.Hour || c.FamilyMaxLifetime != 720*time.Hour ||
 		c.RefreshReuseInterval != 10*time.Second || c.RequestTimeout != 5*time.Second || c.RegistrationOpen || c.RevokePacedTheft || c.DatabaseMaxConns != 16 ||
-		c.LogLevel != slog.LevelInfo || c.HashSlots != 0 || len(c.CORSAllowedOrigins)+len(c.TrustedProxies)+len(c.Warnings) != 0 {
+		c.LogLevel != slog.LevelInfo || c.HashSlots != 0 || c.MaxSessionsPerUser != 100 || len(c.CORSAllowedOrigins)+len(c.TrustedProxies)+len(c.Warnings) != 0 {
 		t.Errorf("defaults %+v", c)
 	}
 }
@@ -91,13 +91,13 @@ func TestLoad_Values(t *testing.T) {
 	c := load(t, map[string]string{
 		"PORT": "8080", "AUDIENCE": "https://api.example", "JWT_EXPIRATION": "900", "JWT_REFRESH_EXPIRATION": "36h30m", "FAMILY_MAX_LIFETIME": "9600h",
 		"REFRESH_REUSE_INTERVAL": "0", "REQUEST_TIMEOUT": "250ms", "REGISTRATION": "open", "TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,2001:db8::/32",
-		"CORS_ALLOWED_ORIGINS": "https://app.example,http://localhost:5173", "HASH_SLOTS": "3", "LOG_LEVEL": "debug",
+		"CORS_ALLOWED_ORIGINS": "https://app.example,http://localhost:5173", "HASH_SLOTS": "3", "LOG_LEVEL": "debug", "MAX_SESSIONS_PER_USER": "7",
 		"JWT_REFRESH_SECRET_PREVIOUS": strings.Repeat("ab", 20) + "\n" + strings.Repeat("cd", 20), "DATABASE_MAX_CONNS": "40",
 		"PACED_THEFT": "revoke",
 	})
 	if c.ListenAddr != "127.0.0.1:8080" || c.PublicURL != "http://localhost:8080" || c.Audience != "https://api.example" ||
 		c.JWTExpiration != 15*time.Minute || c.JWTRefreshExpiration != 36*time.Hour+30*time.Minute || c.FamilyMaxLifetime != 400*24*time.Hour ||
-		c.RefreshReuseInterval != 0 || c.RequestTimeout != 250*time.Millisecond || !c.RegistrationOpen || !c.RevokePacedTheft || c.HashSlots != 3 || c.LogLevel != slog.LevelDebug || c.DatabaseMaxConns != 40 {
+		c.RefreshReuseInterval != 0 || c.RequestTimeout != 250*time.Millisecond || !c.RegistrationOpen || !c.RevokePacedTheft || c.HashSlots != 3 || c.LogLevel != slog.LevelDebug || c.DatabaseMaxConns != 40 || c.MaxSessionsPerUser != 7 {
 		t.Errorf("loaded %+v", c)
 	}
 	if !slices.Equal(c.TrustedProxies, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}) {
@@ -133,6 +133,7 @@ func TestLoad_Refusals(t *testing.T) {
 		"REGISTRATION":                {"perhaps", "OPEN", "true"},
 		"TRUSTED_PROXIES":             {"10.0.0.0/33", "proxy.example", "10.0.0.1;10.0.0.2"},
 		"CORS_ALLOWED_ORIGINS":        {"*", "https://*.example", "app.example", "https://app.example/", "null", "https://APP.example", "https://app.example:", "https://app.example:443", "http://app.example:80", "https://app.example:99999", "https://app.example:0"},
+		"MAX_SESSIONS_PER_USER":       {"0", "-1", "10001", "none"},
 		"HASH_SLOTS":                  {"0", "-2", "1025", "all"},
 		"LOG_LEVEL":                   {"verbose", "INFO"},
 		"ALLOW_WEAK_SECRETS":          {"yes", "1"},
