@@ -45,7 +45,7 @@ func unlessStale(act func() error) error {
 		err = act()
 	}
 	if errors.Is(err, errStale) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, errStale)
+		return fmt.Errorf("confirm password: %w: %w", ErrUnavailable, errStale)
 	}
 	return err
 }

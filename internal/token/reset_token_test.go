@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -49,4 +50,22 @@ func TestResetToken_RedactsItself(t *testing.T) {
 	if secret := strings.TrimPrefix(r.Reveal(), "kpr_"); strings.Contains(printed, secret) || strings.Contains(printed, fmt.Sprintf("%x", secret)) {
 		t.Errorf("printed in clear: %s", printed)
 	}
+}
+
+// What is accepted is the one spelling of its bytes: another text is another token, or none.
+func FuzzParseResetToken(f *testing.F) {
+	f.Add("")
+	f.Add(token.NewResetToken().Reveal())
+	f.Add("kpr_" + strings.Repeat("A", 42) + "B")
+	f.Add("kpr_\n" + strings.Repeat("A", 43))
+	f.Fuzz(func(t *testing.T, presented string) {
+		parsed, ok := token.ParseResetToken(presented)
+		if !ok {
+			return
+		}
+		raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(presented, "kpr_"))
+		if err != nil || len(raw) != 32 || "kpr_"+base64.RawURLEncoding.EncodeToString(raw) != presented || parsed.Reveal() != presented {
+			t.Errorf("accepted %q", presented)
+		}
+	})
 }

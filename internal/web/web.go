@@ -49,7 +49,7 @@ type page struct {
 }
 
 func (p *pages) write(w http.ResponseWriter, status int, content page) error {
-	content.Style = template.CSS(style) //nolint:gosec // our own file
+	content.Style = template.CSS(style) // our own file
 	w.Header().Set("Content-Security-Policy", p.policy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
