@@ -199,4 +199,5 @@ CASE
     ELSE ((username IS NULL) AND (username_key IS NULL) AND (password_hash IS NULL))
 END)
     CONSTRAINT users_version_is_positive CHECK ((version > 0))
+    CREATE INDEX users_by_name_among_the_living ON public.users USING btree (username_key COLLATE "C") WHERE (deleted_at IS NULL)
     CREATE UNIQUE INDEX users_username_key_among_the_living ON public.users USING btree (username_key) WHERE (deleted_at IS NULL)

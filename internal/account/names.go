@@ -69,10 +69,13 @@ func ParseUsername(s string) (Username, error) {
 	if strings.TrimSpace(shown) != shown {
 		return refuse("It must not begin or end with a space.")
 	}
+	return Username{shown: shown, key: keyOf(shown)}, nil
+}
+
+func keyOf(shown string) string {
 	// Lower case first: by itself the folding turns each of the two Cherokee cases into the other. It can
 	// undo NFC, so that is made once more.
-	key := cases.Fold().String(strings.ToLower(shown))
-	return Username{shown: shown, key: norm.NFC.String(key)}, nil
+	return norm.NFC.String(cases.Fold().String(strings.ToLower(shown)))
 }
 
 // invisible tells of controls and of what leaves no mark, or one that looks like a space: two names that differ in it

@@ -25,6 +25,8 @@ type User struct {
 	CreatedAt    time.Time
 	DisabledAt   *time.Time
 	DeletedAt    *time.Time
+
+	PasswordChangedAt time.Time // a rehash of the same password is no change
 }
 
 // Enabled tells whether the user lives and may log in and refresh.

@@ -53,14 +53,16 @@ func (s *Service) CreateUser(ctx context.Context, caller Caller, username, passw
 	return user, err
 }
 
-// User reads a living user, by id or by name. ErrUserNotFound if there is none.
+// User reads a living user, by id or by name. What is written like an id is one, and no name: somebody may
+// have taken the id of a user for a name, and must not be met in that user's place once it is deleted.
+// ErrUserNotFound if there is none.
 func (s *Service) User(ctx context.Context, nameOrID string) (account.User, error) {
+	const idLength = 36 // the parser knows shorter forms too, which are fine names
 	var user account.User
-	err := store.ErrNotFound
-	if id, parseErr := uuid.Parse(nameOrID); parseErr == nil {
+	id, err := uuid.Parse(nameOrID)
+	if err == nil && len(nameOrID) == idLength {
 		user, err = s.store.UserByID(ctx, id)
-	}
-	if errors.Is(err, store.ErrNotFound) {
+	} else {
 		user, err = s.findUser(ctx, nameOrID)
 	}
 	if errors.Is(err, store.ErrNotFound) {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 // TestFlows tells the HTTP stories of testdata/flows. Each has a database of its own, two replicas on
 // it, and the commands below.
 //
-//	user NAME [PASSWORD]          a user; the password is password123 unless it is given
+//	user NAME [PASSWORD [ROLE]]   a user; the password is password123 and the role user unless they are given
 //	disable|enable|remove NAME    shuts a user out, lets it in again, deletes it, as an operator does
 //	role NAME ROLE                gives a user another role
 //	reset_link NAME VARIABLE      makes a reset link and keeps its token
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 //	header NAME VALUE             a header contains VALUE; [! header NAME] is not there
 //	save VARIABLE PATH            keeps a member, cookie:NAME or header:NAME
 //	same A B, differ A B          two kept values
-//	events KIND N                 the audit trail has N of a kind
+//	events KIND N [ACTOR]         the audit trail has N of a kind, of an actor
 func TestFlows(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -126,12 +126,15 @@ func (s *story) start(config replicaConfig) {
 }
 
 func (s *story) user(c in) {
-	c.wantArgs(1, 2)
-	pass := "password123"
-	if len(c.args) == 2 {
+	c.wantArgs(1, 3)
+	pass, role := "password123", "user"
+	if len(c.args) > 1 {
 		pass = c.args[1]
 	}
-	_, err := s.services[0].CreateUser(s.t.Context(), auth.Caller{}, c.args[0], pass, "user")
+	if len(c.args) > 2 {
+		role = c.args[2]
+	}
+	_, err := s.services[0].CreateUser(s.t.Context(), auth.Caller{}, c.args[0], pass, role)
 	c.Check(err)
 }
 
@@ -438,9 +441,10 @@ func (s *story) differ(c in) {
 }
 
 func (s *story) events(c in) {
-	c.wantArgs(2, 2)
+	c.wantArgs(2, 3)
+	actor := append(c.args, "")[2] // empty: whoever it was
 	var got int
-	err := s.db.Conn(s.t).QueryRow(s.t.Context(), `SELECT count(*) FROM audit_events WHERE kind = $1`, c.args[0]).Scan(&got)
+	err := s.db.Conn(s.t).QueryRow(s.t.Context(), `SELECT count(*) FROM audit_events WHERE kind = $1 AND $2 IN ('', actor)`, c.args[0], actor).Scan(&got)
 	c.Check(err)
 	if strconv.Itoa(got) != c.args[1] {
 		c.Fatalf("%d events %s, want %s", got, c.args[0], c.args[1])

@@ -51,6 +51,7 @@ var (
 	errMethodNotAllowed = &Problem{http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed", "This resource does not take that method; see the Allow header."}
 	errSlowBody         = &Problem{http.StatusRequestTimeout, "request_timeout", "Request timeout", "The request did not arrive in time."}
 	errTaken            = &Problem{http.StatusConflict, "username_taken", "Username is taken", "There is a user of that name already."}
+	errOwnAccount       = &Problem{http.StatusConflict, "own_account", "Own account", "Admins do not disable, delete or demote themselves here; the command line can."}
 	errTooLarge         = &Problem{http.StatusRequestEntityTooLarge, "too_large", "Request too large", "The body is larger than 64 KiB."}
 	errMediaType        = &Problem{http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type", "The body must be application/json."}
 	errInvalidInput     = &Problem{http.StatusUnprocessableEntity, "invalid_input", "Invalid input", ""}
@@ -65,9 +66,12 @@ func problemOf(err error) *Problem {
 	var invalid *account.InvalidError
 	var notReady *auth.NotReadyError
 	var tooLarge *http.MaxBytesError
+	var query *auth.QueryError
 	switch {
 	case errors.As(err, &problem):
 		return problem
+	case errors.As(err, &query):
+		return errMalformed.with(query.Error() + ".")
 	case errors.As(err, &invalid):
 		specific := errInvalidInput.with(invalid.Reason)
 		specific.Code = "invalid_" + invalid.Field
@@ -92,6 +96,8 @@ func problemOf(err error) *Problem {
 		return errNotAdmin
 	case errors.Is(err, auth.ErrStaleLogin):
 		return errStaleLogin
+	case errors.Is(err, auth.ErrOwnAccount):
+		return errOwnAccount
 	case errors.Is(err, auth.ErrUserNotFound):
 		return errUserNotFound
 	case errors.Is(err, auth.ErrFamilyNotFound):

@@ -74,6 +74,7 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 		ReuseInterval:    reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
 		RegistrationOpen: config.registration, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
 		MaxSessionsPerUser: config.maxSessions, PublicURL: publicURL,
+		AdminMaxAge: 15 * time.Minute,
 	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
 	api := httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,

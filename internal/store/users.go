@@ -13,11 +13,11 @@ import (
 )
 
 const userColumns = `u.id, coalesce(u.username, ''), u.role, u.version, coalesce(u.password_hash, ''), u.claims,
-	u.created_at, u.disabled_at, u.deleted_at`
+	u.created_at, u.disabled_at, u.deleted_at, u.password_changed_at`
 
 // userFields are the places that userColumns is scanned into.
 func userFields(u *account.User) []any {
-	return []any{&u.ID, &u.Username, &u.Role, &u.Version, &u.PasswordHash, &u.Claims, &u.CreatedAt, &u.DisabledAt, &u.DeletedAt}
+	return []any{&u.ID, &u.Username, &u.Role, &u.Version, &u.PasswordHash, &u.Claims, &u.CreatedAt, &u.DisabledAt, &u.DeletedAt, &u.PasswordChangedAt}
 }
 
 func scanUser(row pgx.Row) (account.User, error) {
