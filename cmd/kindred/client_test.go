@@ -29,16 +29,16 @@ func TestClient_AddListRotateDisable(t *testing.T) {
 	if printed := want(0, "added phone, public", "add", "phone", "--type", "public"); printed != "" {
 		t.Errorf("a public client's secret: %q", printed)
 	}
-	want(1, "already", "add", "shop", "--type", "public")
-	want(1, "built-in", "add", "kindred", "--type", "public")
-	want(1, "invalid client id", "add", "a b", "--type", "public")
-	want(1, "invalid client name", "add", "x", "--type", "public", "--name", "a\nb")
-	want(1, "public or confidential", "add", "x", "--type", "secret")
-	want(1, `"type" not set`, "add", "x")
-	want(1, "cannot prove", "add", "x", "--type", "public", "--may-introspect")
-	want(1, "is public", "rotate-secret", "phone")
-	want(1, "no client", "rotate-secret", "nobody")
-	want(1, "no client", "disable", "kindred")
+	want(4, "already", "add", "shop", "--type", "public")
+	want(4, "built-in", "add", "kindred", "--type", "public")
+	want(4, "invalid client id", "add", "a b", "--type", "public")
+	want(4, "invalid client name", "add", "x", "--type", "public", "--name", "a\nb")
+	want(4, "public or confidential", "add", "x", "--type", "secret")
+	want(2, `"type" not set`, "add", "x")
+	want(4, "cannot prove", "add", "x", "--type", "public", "--may-introspect")
+	want(4, "is public", "rotate-secret", "phone")
+	want(3, "no client", "rotate-secret", "nobody")
+	want(3, "no client", "disable", "kindred")
 
 	addUser(t, db.URL(), "user1")
 	s := startServing(t, serveEnvironment(db.URL()))
@@ -48,8 +48,8 @@ func TestClient_AddListRotateDisable(t *testing.T) {
 	wantStatus(t, s.introspect(t, "shop", second), http.StatusOK)
 	want(0, "", "disable", "shop")
 	wantStatus(t, s.introspect(t, "shop", second), http.StatusUnauthorized)
-	want(1, "for good", "rotate-secret", "shop")
-	want(1, "a disabled one keeps its id", "add", "shop", "--type", "public")
+	want(4, "for good", "rotate-secret", "shop")
+	want(4, "a disabled one keeps its id", "add", "shop", "--type", "public")
 
 	list := want(0, "The shop", "list")
 	for _, secret := range []string{first, second} {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,65 +21,88 @@ func newKeys(p process) *cobra.Command {
 		Short: "List, rotate, retire and revoke the keys that sign access tokens",
 		Long:  "A key is published, then signs, then only verifies what it signed, and then is gone. Needs DATABASE_URL,\nand KEY_ENCRYPTION_KEY as the servers have it.",
 	}
-	byID := func(use, short string, do func(*auth.Service, context.Context, auth.Caller, string) error) *cobra.Command {
-		return &cobra.Command{Use: use + " KID", Short: short, Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-			return withKeys(cmd.Context(), p, func(ctx context.Context, keys *auth.Service) error {
-				return do(keys, ctx, byOperator(), args[0])
-			})
-		}}
+	add := func(use, short string, args int, do func(context.Context, *printer, *auth.Service, []string) error) {
+		sub := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(args)}
+		out := newPrinter(p, sub)
+		sub.RunE = func(cmd *cobra.Command, args []string) error {
+			return withKeys(cmd.Context(), p, func(ctx context.Context, keys *auth.Service) error { return do(ctx, out, keys, args) })
+		}
+		cmd.AddCommand(sub)
 	}
-	plain := func(use, short string, do func(context.Context, *auth.Service) error) *cobra.Command {
-		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-			return withKeys(cmd.Context(), p, do)
-		}}
-	}
-	cmd.AddCommand(
-		plain("list", "List the keys and where each stands", func(ctx context.Context, keys *auth.Service) error { return listKeys(ctx, p, keys) }),
-		plain("rotate", "Publish a key that takes over once every verifier can know it", func(ctx context.Context, keys *auth.Service) error {
-			id, err := keys.RotateKey(ctx, byOperator())
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(p.stdout, "published", id)
-			return err
-		}),
-		byID("retire", "End a key that has a successor before its last token expires", (*auth.Service).RetireKey),
-		byID("revoke", "End a key that somebody else may have, on every replica at once", func(keys *auth.Service, ctx context.Context, caller auth.Caller, id string) error {
-			successor, err := keys.RevokeKey(ctx, caller, id)
-			if err != nil || successor == "" {
-				return err
-			}
-			_, err = fmt.Fprintf(p.stdout, "published %s, which signs from now on\n", successor)
-			return err
-		}),
-		plain("reencrypt", "Encrypt all keys with KEY_ENCRYPTION_KEY, opening them with it or a previous one", func(ctx context.Context, keys *auth.Service) error {
-			count, err := keys.ReencryptKeys(ctx, byOperator())
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(p.stdout, "re-encrypted", count)
-			return err
-		}),
-	)
+	add("list", "List the keys and where each stands", 0, listKeys)
+	add("rotate", "Publish a key that takes over once every verifier can know it", 0, rotateKey)
+	add("retire KID", "End a key that has a successor before its last token expires", 1, retireKey)
+	add("revoke KID", "End a key that somebody else may have, on every replica at once", 1, revokeKey)
+	add("reencrypt", "Encrypt all keys with KEY_ENCRYPTION_KEY, opening them with it or a previous one", 0, reencryptKeys)
 	return cmd
 }
 
-func listKeys(ctx context.Context, p process, keys *auth.Service) error {
-	list, err := keys.SigningKeys(ctx)
+func listKeys(ctx context.Context, out *printer, keys *auth.Service, _ []string) error {
+	found, err := keys.SigningKeys(ctx)
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "KID\tALGORITHM\tSTATE\tPUBLISHED\tSIGNS FROM\tVERIFIES UNTIL")
-	for _, k := range list {
-		until := ""
-		if !k.VerifyUntil.IsZero() {
-			until = k.VerifyUntil.UTC().Format(time.RFC3339)
+	list := out.list("KID", "ALGORITHM", "STATE", "PUBLISHED", "SIGNS FROM", "VERIFIES UNTIL")
+	for _, k := range found {
+		err := list.add(keyBody{k.ID, string(k.Algorithm), string(k.State), cell(&k.PublishedAt), cell(&k.SignFrom), someCell(k.VerifyUntil)},
+			k.ID, string(k.Algorithm), string(k.State), cell(&k.PublishedAt), cell(&k.SignFrom), cell(&k.VerifyUntil))
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Algorithm, k.State,
-			k.PublishedAt.UTC().Format(time.RFC3339), k.SignFrom.UTC().Format(time.RFC3339), until)
 	}
-	return table.Flush()
+	return list.end()
+}
+
+type keyBody struct {
+	ID            string  `json:"kid"`
+	Algorithm     string  `json:"algorithm"`
+	State         string  `json:"state"`
+	PublishedAt   string  `json:"publishedAt"`
+	SignsFrom     string  `json:"signsFrom"`
+	VerifiesUntil *string `json:"verifiesUntil"`
+}
+
+// keyChange is what a change of one key did.
+type keyChange struct {
+	ID        string `json:"kid"`
+	Successor string `json:"successor,omitempty"` // one that signs from now on
+}
+
+func rotateKey(ctx context.Context, out *printer, keys *auth.Service, _ []string) error {
+	id, err := keys.RotateKey(ctx, byOperator())
+	if err != nil {
+		return err
+	}
+	return out.print(keyChange{ID: id}, "published %s\n", id)
+}
+
+func retireKey(ctx context.Context, out *printer, keys *auth.Service, args []string) error {
+	if err := keys.RetireKey(ctx, byOperator(), args[0]); err != nil {
+		return err
+	}
+	return out.print(keyChange{ID: args[0]}, "")
+}
+
+func revokeKey(ctx context.Context, out *printer, keys *auth.Service, args []string) error {
+	successor, err := keys.RevokeKey(ctx, byOperator(), args[0])
+	if err != nil {
+		return err
+	}
+	words := ""
+	if successor != "" {
+		words = fmt.Sprintf("published %s, which signs from now on\n", successor)
+	}
+	return out.print(keyChange{args[0], successor}, "%s", words)
+}
+
+func reencryptKeys(ctx context.Context, out *printer, keys *auth.Service, _ []string) error {
+	count, err := keys.ReencryptKeys(ctx, byOperator())
+	if err != nil {
+		return err
+	}
+	return out.print(struct {
+		Reencrypted int `json:"reencrypted"`
+	}{count}, "re-encrypted %d\n", count)
 }
 
 // withKeys runs one use case on signing keys.
@@ -102,11 +124,11 @@ func withKeys(ctx context.Context, p process, do func(context.Context, *auth.Ser
 		auth.Secrets{Keys: token.NewKeys(), KeyBox: box}, slog.New(slog.DiscardHandler))
 	switch err := do(ctx, service); {
 	case errors.Is(err, auth.ErrNoKeyBox):
-		return errors.New("KEY_ENCRYPTION_KEY is not set: access tokens are signed with JWT_SECRET, and there are no keys to care for")
+		return &wordedError{"KEY_ENCRYPTION_KEY is not set: access tokens are signed with JWT_SECRET, and there are no keys to care for", err}
 	case errors.Is(err, auth.ErrKeyNotFound):
-		return errors.New("no key of that id verifies access tokens; `kindred keys list` lists all")
+		return &wordedError{"no key of that id verifies access tokens; `kindred keys list` lists all", err}
 	case errors.Is(err, auth.ErrKeyInUse):
-		return errors.New("that key signs, or is to sign; `kindred keys rotate` first, or revoke it")
+		return &wordedError{"that key signs, or is to sign; `kindred keys rotate` first, or revoke it", err}
 	default:
 		return err
 	}

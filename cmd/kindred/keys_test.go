@@ -82,9 +82,9 @@ func TestKeys_Commands(t *testing.T) {
 	second := run(0, `published (\S{43})\n`, keyEncryptionKey, "rotate")
 	run(0, header+first+` +ES256 +signing`+when+when+` *\n`+second+` +ES256 +published`+when+when+` *\n`, keyEncryptionKey, "list")
 
-	run(1, `kindred: that key signs, or is to sign; .*keys rotate.*\n`, keyEncryptionKey, "retire", first)
-	run(1, `kindred: no key of that id verifies access tokens; .*keys list.*\n`, keyEncryptionKey, "retire", "nobody's")
-	run(1, `kindred: no key of that id verifies access tokens; .*keys list.*\n`, keyEncryptionKey, "revoke", "nobody's")
+	run(4, `kindred: that key signs, or is to sign; .*keys rotate.*\n`, keyEncryptionKey, "retire", first)
+	run(3, `kindred: no key of that id verifies access tokens; .*keys list.*\n`, keyEncryptionKey, "retire", "nobody's")
+	run(3, `kindred: no key of that id verifies access tokens; .*keys list.*\n`, keyEncryptionKey, "revoke", "nobody's")
 	run(1, `kindred: signing key `+first+` does not open: KEY_ENCRYPTION_KEY is not the one .*\n`, anotherKey, "rotate")
 	run(1, `kindred: signing key \S+ does not open: .*\n`, anotherKey, "revoke", first)
 	run(1, `kindred: signing key \S+ does not open: .*\n`, anotherKey, "reencrypt")
@@ -94,7 +94,7 @@ func TestKeys_Commands(t *testing.T) {
 	run(1, `kindred: settings: KEY_ENCRYPTION_KEY is not 32 bytes in standard base64.*\n`, "KEY_ENCRYPTION_KEY=dG9vIHNob3J0IHRvIGJl", "rotate")
 	run(1, `kindred: settings: KEY_ENCRYPTION_KEY_PREVIOUS is set, but KEY_ENCRYPTION_KEY is not\n`, "KEY_ENCRYPTION_KEY_PREVIOUS="+strings.TrimPrefix(anotherKey, "KEY_ENCRYPTION_KEY="), "list")
 	run(1, `kindred: settings: SIGNING_ALGORITHM must be ES256 or EdDSA or RS256\n`, "SIGNING_ALGORITHM=HS256", "list")
-	run(1, `kindred: accepts 1 arg.*\n`, keyEncryptionKey, "retire")
+	run(2, `kindred: accepts 1 arg.*\n`, keyEncryptionKey, "retire")
 
 	run(0, `re-encrypted 2\n`, keyEncryptionKey, "reencrypt")
 	third := run(0, `published (\S{43}), which signs from now on\n`, keyEncryptionKey, "revoke", first)

@@ -1,6 +1,6 @@
 // Command kindred is an auth server on PostgreSQL with persistent token families.
 //
-// One file a command: dev, serve, migrate, user, client, keys, check, version.
+// One file a command: dev, serve, migrate, user, session, client, keys, check, version.
 package main
 
 import (
@@ -43,12 +43,12 @@ func main() {
 	dir, err := os.Getwd()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "kindred: find working directory:", err)
-		os.Exit(1)
+		os.Exit(exitFailed)
 	}
 	p := process{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), dir: dir}
 	if err := newRoot(p).ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "kindred:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -63,6 +63,8 @@ func newRoot(p process) *cobra.Command {
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newClient(p), newKeys(p), newCheck(p), newVersion(p))
+	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newSession(p), newClient(p), newKeys(p), newCheck(p), newVersion(p),
+		newExitCodes())
+	markBodies(root)
 	return root
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"text/tabwriter"
-	"time"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -20,10 +18,7 @@ func newMigrate(p process) *cobra.Command {
 			RunE: withDatabaseURL(p, func(ctx context.Context, url string) error { return migrateUp(ctx, p, url) }),
 		},
 		newMigrateDown(p),
-		&cobra.Command{
-			Use: "status", Short: "List the migrations of this binary and which are applied", Args: cobra.NoArgs,
-			RunE: withDatabaseURL(p, func(ctx context.Context, url string) error { return migrateStatus(ctx, p, url) }),
-		},
+		newMigrateStatus(p),
 	)
 	return cmd
 }
@@ -53,7 +48,7 @@ func newMigrateDown(p process) *cobra.Command {
 			if users, err := st.HasUsers(ctx); err != nil {
 				return err
 			} else if users && !discard {
-				return errors.New("there are users in this database, and tables would be dropped: add --discard-data if that is meant")
+				return &wordedError{"there are users in this database, and tables would be dropped: add --discard-data if that is meant", errRefused}
 			}
 			return migrations.Down(ctx, url, func(line string) { fmt.Fprintln(p.stdout, line) })
 		}),
@@ -62,18 +57,32 @@ func newMigrateDown(p process) *cobra.Command {
 	return cmd
 }
 
-func migrateStatus(ctx context.Context, p process, url string) error {
-	list, err := migrations.Status(ctx, url)
-	if err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	for _, m := range list {
-		state := "pending"
-		if m.Applied {
-			state = "applied " + m.AppliedAt.UTC().Format(time.RFC3339)
+func newMigrateStatus(p process) *cobra.Command {
+	cmd := &cobra.Command{Use: "status", Short: "List the migrations of this binary and which are applied", Args: cobra.NoArgs}
+	out := newPrinter(p, cmd)
+	cmd.RunE = withDatabaseURL(p, func(ctx context.Context, url string) error {
+		all, err := migrations.Status(ctx, url)
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\n", m.Version, m.Name, state)
-	}
-	return table.Flush()
+		list := out.list("VERSION", "FILE", "STATE")
+		for _, m := range all {
+			state := "pending"
+			if m.Applied {
+				state = "applied " + cell(&m.AppliedAt)
+			}
+			if err := list.add(migrationBody{m.Version, m.Name, m.Applied, someCell(m.AppliedAt)}, strconv.FormatInt(m.Version, 10), m.Name, state); err != nil {
+				return err
+			}
+		}
+		return list.end()
+	})
+	return cmd
+}
+
+type migrationBody struct {
+	Version   int64   `json:"version"`
+	Name      string  `json:"name"`
+	Applied   bool    `json:"applied"`
+	AppliedAt *string `json:"appliedAt"`
 }

@@ -15,13 +15,15 @@ import (
 	"kindred/internal/account"
 	"kindred/internal/audit"
 	"kindred/internal/auth"
+	"kindred/internal/httpapi"
 	"kindred/internal/password"
 	"kindred/internal/revocation"
 )
 
 func newUser(p process) *cobra.Command {
-	cmd := &cobra.Command{Use: "user", Short: "Add, disable and enable users"}
-	cmd.AddCommand(newUserAdd(p), newUserDisable(p), newUserEnable(p))
+	cmd := &cobra.Command{Use: "user", Short: "Add, list, change and delete users"}
+	cmd.AddCommand(newUserAdd(p), newUserList(p), newUserShow(p), newUserSetRole(p), newUserSetPassword(p), newUserResetPassword(p),
+		newUserDisable(p), newUserEnable(p), newUserDelete(p))
 	return cmd
 }
 
@@ -32,56 +34,34 @@ func newUserAdd(p process) *cobra.Command {
 		Use:   "add NAME",
 		Short: "Add a user; the password comes from a prompt or from standard input, never from the command line",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			pass, err := readPassword(p, fromStdin)
+	}
+	out := newPrinter(p, cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		pass, err := readPassword(p, fromStdin)
+		if err != nil {
+			return err
+		}
+		return withUsers(cmd.Context(), p, func(ctx context.Context, users *auth.Service) error {
+			user, err := users.CreateUser(ctx, byOperator(), args[0], pass, role)
 			if err != nil {
-				return err
+				return inWords(err, args[0])
 			}
-			return withUsers(cmd.Context(), p, func(ctx context.Context, users *auth.Service) error {
-				user, err := users.CreateUser(ctx, byOperator(), args[0], pass, role)
-				if err != nil {
-					return inWords(err, args[0])
-				}
-				_, err = fmt.Fprintf(p.stdout, "added %s, role %s, id %s\n", user.Username, user.Role, user.ID)
-				return err
-			})
-		},
+			return out.print(httpapi.DescribeUser(user), "added %s, role %s, id %s\n", user.Username, user.Role, user.ID)
+		})
 	}
 	cmd.Flags().StringVar(&role, "role", account.RoleUser, "role of the user")
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
 	return cmd
 }
 
-func newUserDisable(p process) *cobra.Command {
-	return &cobra.Command{
-		Use:   "disable NAME",
-		Short: "Shut a user out at once: no login, no refresh, all sessions ended",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withUsers(cmd.Context(), p, func(ctx context.Context, users *auth.Service) error {
-				return inWords(users.DisableUser(ctx, byOperator(), args[0]), args[0])
-			})
-		},
-	}
-}
-
-func newUserEnable(p process) *cobra.Command {
-	return &cobra.Command{
-		Use:   "enable NAME",
-		Short: "Let a disabled user log in again",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withUsers(cmd.Context(), p, func(ctx context.Context, users *auth.Service) error {
-				return inWords(users.EnableUser(ctx, byOperator(), args[0]), args[0])
-			})
-		},
-	}
-}
-
 func byOperator() auth.Caller { return auth.Caller{Actor: audit.ByCLI} }
 
 // withUsers runs one use case on users. It needs DATABASE_URL and no secret: no token is made or read.
 func withUsers(ctx context.Context, p process, do func(context.Context, *auth.Service) error) error {
+	return withUsersOf(ctx, p, auth.Config{}, do)
+}
+
+func withUsersOf(ctx context.Context, p process, config auth.Config, do func(context.Context, *auth.Service) error) error {
 	st, err := openStore(p)
 	if err != nil {
 		return err
@@ -91,15 +71,15 @@ func withUsers(ctx context.Context, p process, do func(context.Context, *auth.Se
 	if err != nil {
 		return err
 	}
-	return do(ctx, auth.New(auth.Config{}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher}, slog.New(slog.DiscardHandler)))
+	return do(ctx, auth.New(config, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher}, slog.New(slog.DiscardHandler)))
 }
 
 func inWords(err error, name string) error {
 	switch {
 	case errors.Is(err, auth.ErrUserNotFound):
-		return fmt.Errorf("there is no user %q", name)
+		return &wordedError{fmt.Sprintf("there is no user %q", name), err}
 	case errors.Is(err, auth.ErrUsernameTaken):
-		return fmt.Errorf("there is a user %q already", name)
+		return &wordedError{fmt.Sprintf("there is a user %q already", name), err}
 	default:
 		return err
 	}
@@ -117,7 +97,7 @@ func readPassword(p process, fromStdin bool) (string, error) {
 	}
 	descriptor := int(p.stdin.Fd())
 	if !term.IsTerminal(descriptor) {
-		return "", errors.New("standard input is no terminal to ask for a password on: pass it in with --password-stdin")
+		return "", &usageError{"standard input is no terminal to ask for a password on: pass it in with --password-stdin"}
 	}
 	ask := func(question string) (string, error) {
 		fmt.Fprint(p.stderr, question)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -10,13 +9,17 @@ import (
 )
 
 func newVersion(p process) *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version and the schema that it needs",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(p.stdout, "kindred %s (schema %d, %s, %s/%s)\n", version, migrations.Latest(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
-		},
+	cmd := &cobra.Command{Use: "version", Short: "Print the version and the schema that it needs", Args: cobra.NoArgs}
+	out := newPrinter(p, cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		platform := runtime.GOOS + "/" + runtime.GOARCH
+		return out.print(struct {
+			Version  string `json:"version"`
+			Schema   int64  `json:"schema"`
+			Go       string `json:"go"`
+			Platform string `json:"platform"`
+		}{version, migrations.Latest(), runtime.Version(), platform},
+			"kindred %s (schema %d, %s, %s)\n", version, migrations.Latest(), runtime.Version(), platform)
 	}
+	return cmd
 }

@@ -206,6 +206,15 @@ func LoadDatabase(source Source) (url Secret, pooled bool, err error) {
 	return url, pooled, r.err()
 }
 
+// LoadPublicURL reads the setting of the command that makes links to the servers, which must not guess it.
+func LoadPublicURL(source Source) (string, error) {
+	r := newReader(source)
+	if r.text(publicURL, "") == "" {
+		r.problem(publicURL, "is not set")
+	}
+	return r.origin(publicURL, 0), r.err()
+}
+
 func (r *reader) pooled() bool {
 	return r.choice(databasePooler, "none", "none", "transaction") == "transaction"
 }
