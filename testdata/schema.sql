@@ -10,9 +10,13 @@ TABLE audit_events PARTITION BY RANGE (at)
     address inet
     user_agent text NOT NULL DEFAULT ''::text
     detail jsonb NOT NULL DEFAULT '{}'::jsonb
+    reason text NOT NULL DEFAULT ''::text
     CONSTRAINT audit_events_detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text))
     CONSTRAINT audit_events_kind_is_named CHECK ((kind <> ''::text))
     CONSTRAINT audit_events_pkey PRIMARY KEY (at, id)
+    CREATE INDEX audit_events_family ON ONLY public.audit_events USING btree (family_id, at, id) WHERE (family_id IS NOT NULL)
+    CREATE INDEX audit_events_request ON ONLY public.audit_events USING btree (request_id) WHERE (request_id <> ''::text)
+    CREATE INDEX audit_events_user ON ONLY public.audit_events USING btree (user_id, at, id) WHERE (user_id IS NOT NULL)
 TABLE clients
     id text NOT NULL
     name text NOT NULL
@@ -73,6 +77,15 @@ AS $function$
 BEGIN
     PERFORM pg_catalog.pg_notify('kindred_revocations', '');
     RETURN NULL;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.kindred_refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION 'audit events are never changed; whole partitions are dropped once they are old enough';
 END
 $function$
 
@@ -167,6 +180,9 @@ TABLE token_families WITH (fillfactor=50)
     last_address inet
     foreign_replays integer NOT NULL DEFAULT 0
     foreign_replay_generation bigint NOT NULL DEFAULT 0
+    replays bigint NOT NULL DEFAULT 0
+    replays_recorded bigint NOT NULL DEFAULT 0
+    replay_recorded_at timestamp with time zone
     CONSTRAINT token_families_access_within_absolute CHECK ((access_until <= expires_at))
     CONSTRAINT token_families_day_is_that_of_the_expiry CHECK ((expires_on = ((expires_at AT TIME ZONE 'UTC'::text))::date))
     CONSTRAINT token_families_first_generation_has_no_parent CHECK (((generation >= 0) AND ((generation = 0) = (previous_token_id IS NULL)) AND ((generation = 0) = (successor_seal IS NULL))))

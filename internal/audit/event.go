@@ -4,6 +4,8 @@ package audit
 
 import (
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -19,7 +21,7 @@ const (
 	RoleChanged  Kind = "role_changed" // detail has both roles
 
 	LoginOK        Kind = "login_ok"
-	LoginRefused   Kind = "login_refused"   // detail has why
+	LoginRefused   Kind = "login_refused"
 	LoginThrottled Kind = "login_throttled" // refused unread, for the guesses before
 
 	PasswordChanged Kind = "password_changed"
@@ -28,12 +30,12 @@ const (
 	ResetLinkMade   Kind = "reset_link_made"
 	PasswordReset   Kind = "password_reset"
 
-	GraceReplay    Kind = "grace_replay"    // a parent presented inside the reuse interval
+	GraceReplay    Kind = "grace_replay"    // a parent presented inside the reuse interval; detail has how many such since the event before
 	ReuseDetected  Kind = "reuse_detected"  // detail names both parties
 	SuspectedTheft Kind = "suspected_theft" // two parties refresh in turns; detail names both
 	TokenLost      Kind = "token_lost"      // our MAC, but no such token stands
-	FamilyRevoked  Kind = "family_revoked"  // detail has the reason
-	TokenRevoked   Kind = "token_revoked"   // one access token, by its client; detail has its jti
+	FamilyRevoked  Kind = "family_revoked"
+	TokenRevoked   Kind = "token_revoked" // one access token, by its client; detail has its jti
 	Logout         Kind = "logout"
 
 	KeyPublished    Kind = "key_published" // detail has the id and when it begins to sign
@@ -46,8 +48,24 @@ const (
 	ClientDisabled      Kind = "client_disabled"
 )
 
+// Kinds lists all of them.
+func Kinds() []Kind {
+	return []Kind{
+		UserCreated, UserDisabled, UserEnabled, UserDeleted, RoleChanged, LoginOK,
+		LoginRefused, LoginThrottled, PasswordChanged, PasswordRefused, PasswordRehash, ResetLinkMade,
+		PasswordReset, GraceReplay, ReuseDetected, SuspectedTheft, TokenLost, FamilyRevoked,
+		TokenRevoked, Logout, KeyPublished, KeyRetired, KeyRevoked, KeysReencrypted,
+		ClientAdded, ClientSecretRotated, ClientDisabled,
+	}
+}
+
+// Known tells whether there is such a kind.
+func Known(k Kind) bool { return slices.Contains(Kinds(), k) }
+
 // Event is one record. The time is the database's, set when it is appended.
 type Event struct {
+	ID        uuid.UUID // set when it is appended, as is At
+	At        time.Time
 	Kind      Kind
 	Actor     string // who did it: user:ID, client:ID, cli, dev, kindred, or empty where the request did it without a user
 	UserID    uuid.NullUUID
@@ -56,6 +74,7 @@ type Event struct {
 	RequestID string
 	Address   netip.Addr
 	UserAgent string         // cleaned: valid UTF-8, no controls, 256 bytes at most
+	Reason    string         // why, where the kind alone does not say: one word
 	Detail    map[string]any // never a secret, never a name that belongs to no user
 }
 

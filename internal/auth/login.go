@@ -188,13 +188,13 @@ func (s *Service) firstGeneration(caller Caller, userID uuid.UUID, clientID stri
 
 // refuseLogin records why and answers ErrInvalidCredentials, or ErrUnavailable if that cannot be.
 func (s *Service) refuseLogin(ctx context.Context, caller Caller, userID uuid.UUID, why string) error {
-	return s.refuse(ctx, caller, audit.Event{Kind: audit.LoginRefused, UserID: someID(userID), Detail: map[string]any{"why": why}})
+	return s.refuse(ctx, caller, audit.Event{Kind: audit.LoginRefused, UserID: someID(userID), Reason: why})
 }
 
 // refuseUnknown records a name that may be a password only as a short keyed hash.
 func (s *Service) refuseUnknown(ctx context.Context, caller Caller, typed, why string) error {
-	detail := map[string]any{"why": why, "name_tag": audit.NameTag(s.config.NameKey, typed)}
-	return s.refuse(ctx, caller, audit.Event{Kind: audit.LoginRefused, Detail: detail})
+	detail := map[string]any{"name_tag": audit.NameTag(s.config.NameKey, typed)}
+	return s.refuse(ctx, caller, audit.Event{Kind: audit.LoginRefused, Reason: why, Detail: detail})
 }
 
 func (s *Service) refuse(ctx context.Context, caller Caller, e audit.Event) error {

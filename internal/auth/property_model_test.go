@@ -30,10 +30,11 @@ type modelUser struct {
 
 type modelFamily struct {
 	modelRow
-	user    *modelUser
-	tokens  []string // by generation
-	rotated time.Time
-	access  []accessToken
+	user     *modelUser
+	tokens   []string // by generation
+	rotated  time.Time
+	recorded time.Time // the latest replay of which the audit trail tells
+	access   []accessToken
 }
 
 // modelRow is what the database has to say of a family.
@@ -84,7 +85,10 @@ func (m *model) refresh(p presented) answer {
 		f.IdleExpiresAt = earliest(m.now.Add(idle), f.ExpiresAt)
 		return rotated
 	case p.generation == f.Generation-1 && p.generation != lost && m.now.Before(m.replayUntil(f)):
-		m.events["grace_replay"]++
+		if f.recorded.IsZero() || !m.now.Before(f.recorded.Add(time.Minute)) {
+			m.events["grace_replay"]++
+			f.recorded = m.now
+		}
 		return replayed
 	case p.generation != lost:
 		m.events["reuse_detected"]++

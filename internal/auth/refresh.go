@@ -154,13 +154,16 @@ func (s *Service) replay(ctx context.Context, tx *store.Tx, j *journal, f family
 	}
 	accessExpires := earlier(e.Clock.Now.Add(s.config.AccessLifetime), f.ExpiresAt)
 	count, _ := f.CountReplay(cleanUserAgent(j.caller.UserAgent), j.caller.Address)
-	if err := tx.NoteReplay(ctx, f.ID, accessExpires, count); err != nil {
+	replays, record, tells := f.Replays.Another(e.Clock.Now)
+	if err := tx.NoteReplay(ctx, f.ID, accessExpires, count, replays); err != nil {
 		return refused(err)
 	}
-	err = j.add(ctx, audit.Event{
-		Kind: audit.GraceReplay, UserID: someID(f.UserID), FamilyID: someID(f.ID), ClientID: f.ClientID,
-		Detail: map[string]any{"generation": f.Generation - 1},
-	})
+	if record {
+		err = j.add(ctx, audit.Event{
+			Kind: audit.GraceReplay, UserID: someID(f.UserID), FamilyID: someID(f.ID), ClientID: f.ClientID,
+			Detail: map[string]any{"generation": f.Generation - 1, "replays": tells},
+		})
+	}
 	if err == nil && count != f.ForeignReplays && count.InARow == family.PacedTheft {
 		err = j.add(ctx, copied(audit.SuspectedTheft, f, e))
 	}
@@ -207,7 +210,7 @@ func (s *Service) revoke(ctx context.Context, tx *store.Tx, j *journal, f family
 func revoked(id, userID uuid.UUID, clientID string, reason family.Reason, by string) audit.Event {
 	return audit.Event{
 		Kind: audit.FamilyRevoked, Actor: by, UserID: someID(userID), FamilyID: someID(id), ClientID: clientID,
-		Detail: map[string]any{"reason": string(reason)},
+		Reason: string(reason),
 	}
 }
 

@@ -175,7 +175,7 @@ func (j *journal) add(ctx context.Context, e audit.Event) error {
 	if e.Actor == "" {
 		e.Actor = j.caller.Actor
 	}
-	if err := j.tx.Append(ctx, e); err != nil {
+	if err := j.tx.Append(ctx, &e); err != nil {
 		return err
 	}
 	j.events = append(j.events, e)
@@ -217,7 +217,12 @@ func (s *Service) change(ctx context.Context, caller Caller, fn func(context.Con
 }
 
 func (s *Service) logEvent(ctx context.Context, e audit.Event) {
-	attrs := []slog.Attr{slog.String("event", string(e.Kind)), slog.String("request_id", e.RequestID)}
+	attrs := []slog.Attr{
+		slog.String("event", string(e.Kind)), slog.String("id", e.ID.String()), slog.Time("at", e.At.UTC()), slog.String("request_id", e.RequestID),
+	}
+	if e.Reason != "" {
+		attrs = append(attrs, slog.String("reason", e.Reason))
+	}
 	if e.Actor != "" {
 		attrs = append(attrs, slog.String("actor", e.Actor))
 	}
@@ -232,6 +237,9 @@ func (s *Service) logEvent(ctx context.Context, e audit.Event) {
 	}
 	if e.Address.IsValid() {
 		attrs = append(attrs, slog.String("address", e.Address.String()))
+	}
+	if e.UserAgent != "" {
+		attrs = append(attrs, slog.String("user_agent", e.UserAgent))
 	}
 	if len(e.Detail) > 0 {
 		attrs = append(attrs, slog.Any("detail", e.Detail))

@@ -59,6 +59,7 @@ type Family struct {
 	LastAddress    netip.Addr
 
 	ForeignReplays ForeignReplays
+	Replays        Replays
 }
 
 // RefreshToken is one link of the chain: a row of refresh_tokens.

@@ -11,6 +11,8 @@ const (
 	RotateStatement   = rotateStatement
 	ReadStatement     = readStatement
 	StandingStatement = standingStatement
+	NewestEvents      = newestEvents
+	OldestEvents      = oldestEvents
 )
 
 // Show reads a setting of one of the pool's sessions.

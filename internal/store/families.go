@@ -17,7 +17,7 @@ const familyColumns = `f.id, f.user_id, f.client_id, f.created_at, f.auth_time, 
 	f.current_token_id, f.current_hash, f.previous_token_id, f.generation, f.rotated_at, f.idle_expires_at,
 	f.access_until, f.successor_seal, f.revoked_at, coalesce(f.revoked_reason, ''), coalesce(f.revoked_by, ''),
 	f.first_user_agent, f.first_address, f.last_user_agent, f.last_address,
-	f.foreign_replays, f.foreign_replay_generation`
+	f.foreign_replays, f.foreign_replay_generation, f.replays, f.replays_recorded, f.replay_recorded_at`
 
 // scanFamily reads familyColumns, and into more what stands behind them.
 func scanFamily(row pgx.Row, more ...any) (family.Family, error) {
@@ -27,7 +27,7 @@ func scanFamily(row pgx.Row, more ...any) (family.Family, error) {
 		&f.CurrentTokenID, &hash, &f.PreviousTokenID, &f.Generation, &f.RotatedAt, &f.IdleExpiresAt,
 		&f.AccessUntil, &f.SuccessorSeal, &f.RevokedAt, &f.RevokedReason, &f.RevokedBy,
 		&f.FirstUserAgent, &f.FirstAddress, &f.LastUserAgent, &f.LastAddress,
-		&f.ForeignReplays.InARow, &f.ForeignReplays.Latest}, more...)...)
+		&f.ForeignReplays.InARow, &f.ForeignReplays.Latest, &f.Replays.Count, &f.Replays.Recorded, &f.Replays.RecordedAt}, more...)...)
 	copy(f.CurrentHash[:], hash)
 	return f, translate(err)
 }
@@ -85,16 +85,16 @@ func (tx *Tx) LockFamiliesOfClient(ctx context.Context, clientID string, limit i
 }
 
 // NoteReplay notes that an access token of the family may live until then, and what is counted of
-// replays.
-func (tx *Tx) NoteReplay(ctx context.Context, id uuid.UUID, accessUntil time.Time, count family.ForeignReplays) error {
+// replays. The caller holds the family.
+func (tx *Tx) NoteReplay(ctx context.Context, id uuid.UUID, accessUntil time.Time, foreign family.ForeignReplays, replays family.Replays) error {
 	const statement = `
 		UPDATE token_families
-		   SET access_until = least(greatest(access_until, $2), expires_at), foreign_replays = $3, foreign_replay_generation = $4
+		   SET access_until = least(greatest(access_until, $2), expires_at), foreign_replays = $3, foreign_replay_generation = $4,
+		       replays = $5, replays_recorded = $6, replay_recorded_at = $7
 		 WHERE id = $1`
-	if _, err := tx.changeOne(ctx, "note replay", statement, id, accessUntil, count.InARow, count.Latest); err != nil {
-		return err
-	}
-	return nil
+	_, err := tx.changeOne(ctx, "note replay", statement, id, accessUntil, foreign.InARow, foreign.Latest,
+		replays.Count, replays.Recorded, replays.RecordedAt)
+	return err
 }
 
 // RevokeFamily ends a family for good and puts its access tokens on the blacklist. changed is false

@@ -123,7 +123,7 @@ func TestInTx_MakesAMissingPartition(t *testing.T) {
 	db.Advance(t, 300*24*time.Hour) // beyond all that the migrations made
 	f, first := startFamily(t, st, user.ID)
 	inTx(t, st, func(ctx context.Context, tx *store.Tx) error {
-		return tx.Append(ctx, audit.Event{Kind: audit.LoginOK})
+		return tx.Append(ctx, &audit.Event{Kind: audit.LoginOK})
 	})
 	rotate(t, st, f, first)
 	wantNoViolation(t, st)
