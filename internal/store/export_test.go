@@ -13,6 +13,7 @@ const (
 	StandingStatement = standingStatement
 	NewestEvents      = newestEvents
 	OldestEvents      = oldestEvents
+	ChainStatement    = chainStatement
 )
 
 // Show reads a setting of one of the pool's sessions.
