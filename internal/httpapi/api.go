@@ -90,6 +90,7 @@ func (a *API) routes() *mux.Router {
 		{[]string{http.MethodDelete}, "/admin/users/{id}/sessions", a.admin(a.handleAdminEndSessions)},
 		{[]string{http.MethodDelete}, "/admin/sessions/{id}", a.admin(a.handleAdminEndSession)},
 		{[]string{http.MethodGet, http.MethodHead}, "/admin/events", a.admin(a.handleAdminEvents)},
+		{[]string{http.MethodGet, http.MethodHead}, "/admin/families/{id}", a.admin(a.handleAdminFamily)},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/jwks.json", a.handleKeySet},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/oauth-authorization-server", a.handleMetadata},
 		{[]string{http.MethodGet, http.MethodHead}, "/livez", a.handleLive},
