@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ func explain(ctx context.Context, p process, what string, generations int) (auth
 func colourful(p process) bool {
 	file, ok := p.stdout.(*os.File)
 	unwanted := slices.ContainsFunc(p.environ, func(variable string) bool {
-		return len(variable) > len("NO_COLOR=") && variable[:len("NO_COLOR=")] == "NO_COLOR="
+		return strings.HasPrefix(variable, "NO_COLOR=") && variable != "NO_COLOR="
 	})
 	return ok && !unwanted && term.IsTerminal(int(file.Fd()))
 }

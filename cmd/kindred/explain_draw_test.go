@@ -95,49 +95,40 @@ func many(p family.Party, n int) []family.Party {
 	return list
 }
 
-func sagas() map[string]auth.Answer {
-	one := func(tell func() *saga) auth.Answer {
-		e := tell().explanation()
-		return auth.Answer{Now: explainedAt, Explanation: &e}
-	}
-	owner := "user:0199b5c0-0000-7c11-8d61-8c5f3a1f0c02"
-	return map[string]auth.Answer{
-		"live": one(func() *saga {
-			s := newSaga(many(laptop, 4)...)
-			s.replay(2, laptop, 3)
-			return s
-		}),
-		"two_tabs": one(func() *saga {
+// copies are sagas in which somebody presents a token again.
+func copies() map[string]func() *saga {
+	return map[string]func() *saga{
+		"two_tabs": func() *saga {
 			s := newSaga(many(laptop, 3)...)
 			s.replay(1, laptop, 1)
 			s.issue(laptop, s.family.RotatedAt.Add(time.Hour))
 			s.present(2, laptop, 14*time.Second, false)
 			return s
-		}),
-		"lost_response": one(func() *saga {
+		},
+		"lost_response": func() *saga {
 			s := newSaga(many(laptop, 4)...)
 			s.present(2, laptop, 25*time.Minute, false)
 			return s
-		}),
-		"stale_client": one(func() *saga {
+		},
+		"stale_client": func() *saga {
 			s := newSaga(many(laptop, 30)...)
 			s.present(4, laptop, 3*time.Hour, false)
 			return s
-		}),
-		"theft": one(func() *saga {
+		},
+		"theft": func() *saga {
 			s := newSaga(many(laptop, 3)...)
 			for range 3 {
 				s.issue(script, s.family.RotatedAt.Add(50*time.Minute))
 			}
 			s.present(2, laptop, 12*time.Minute, false)
 			return s
-		}),
-		"uncertain": one(func() *saga {
+		},
+		"uncertain": func() *saga {
 			s := newSaga(many(laptop, 3)...)
 			s.present(1, abroad, 12*time.Minute, false)
 			return s
-		}),
-		"paced_theft": one(func() *saga {
+		},
+		"paced_theft": func() *saga {
 			s := newSaga(laptop, laptop, script, laptop)
 			for generation := range int64(3) {
 				s.replay(generation, script, 1)
@@ -145,57 +136,68 @@ func sagas() map[string]auth.Answer {
 			s.present(2, script, time.Second, true)
 			s.revoke(family.ReasonPacedTheft, "kindred", script, time.Second)
 			return s
-		}),
-		"suspected_theft": one(func() *saga {
+		},
+		"suspected_theft": func() *saga {
 			s := newSaga(laptop, laptop, script, laptop)
 			s.present(2, script, time.Second, true)
 			return s
-		}),
-		"logout": one(func() *saga {
-			s := newSaga(many(laptop, 2)...)
-			s.revoke(family.ReasonLogout, owner, laptop, 5*time.Minute)
-			return s
-		}),
-		"disabled_user": one(func() *saga {
-			s := newSaga(many(laptop, 2)...)
-			s.revoke(family.ReasonUserDisabled, "cli", family.Party{}, 5*time.Minute)
-			s.incidents[0].RequestID = ""
-			return s
-		}),
-		"session_limit": one(func() *saga {
-			s := newSaga(many(laptop, 2)...)
-			s.revoke(family.ReasonSessionLimit, "kindred", abroad, 5*time.Minute)
-			return s
-		}),
-		"idle": one(func() *saga {
-			s := newSaga(many(laptop, 2)...)
-			s.family.IdleExpiresAt = s.family.RotatedAt.Add(24 * time.Hour)
-			return s
-		}),
-		"token_lost": one(func() *saga {
-			s := newSaga(many(laptop, 3)...)
-			s.record(family.Incident{At: s.family.RotatedAt.Add(time.Hour), Kind: "token_lost", By: laptop, TokenLost: true})
-			return s
-		}),
-		"long_chain": one(func() *saga {
-			s := newSaga(many(laptop, 60)...)
-			s.replay(30, laptop, 2)
-			s.tokens = s.tokens[20:] // as read with a limit of 40
-			return s
-		}),
-		"purged_tokens": one(func() *saga {
-			s := newSaga(many(laptop, 9)...)
-			s.revoke(family.ReasonLogout, owner, laptop, 5*time.Minute)
-			s.tokens = nil
-			return s
-		}),
-		"purged": one(func() *saga {
+		},
+		"purged": func() *saga {
 			s := newSaga(many(laptop, 9)...)
 			s.present(4, script, 5*time.Minute, false)
 			s.tokens, s.family.CurrentTokenID = nil, uuid.Nil
 			return s
-		}),
-		"user": ofUser(),
+		},
+	}
+}
+
+// ends are sagas of all other ends, and of none.
+func ends() map[string]func() *saga {
+	owner := "user:0199b5c0-0000-7c11-8d61-8c5f3a1f0c02"
+	return map[string]func() *saga{
+		"live": func() *saga {
+			s := newSaga(many(laptop, 4)...)
+			s.replay(2, laptop, 3)
+			return s
+		},
+		"logout": func() *saga {
+			s := newSaga(many(laptop, 2)...)
+			s.revoke(family.ReasonLogout, owner, laptop, 5*time.Minute)
+			return s
+		},
+		"disabled_user": func() *saga {
+			s := newSaga(many(laptop, 2)...)
+			s.revoke(family.ReasonUserDisabled, "cli", family.Party{}, 5*time.Minute)
+			s.incidents[0].RequestID = ""
+			return s
+		},
+		"session_limit": func() *saga {
+			s := newSaga(many(laptop, 2)...)
+			s.revoke(family.ReasonSessionLimit, "kindred", abroad, 5*time.Minute)
+			return s
+		},
+		"idle": func() *saga {
+			s := newSaga(many(laptop, 2)...)
+			s.family.IdleExpiresAt = s.family.RotatedAt.Add(24 * time.Hour)
+			return s
+		},
+		"token_lost": func() *saga {
+			s := newSaga(many(laptop, 3)...)
+			s.record(family.Incident{At: s.family.RotatedAt.Add(time.Hour), Kind: "token_lost", By: laptop, TokenLost: true})
+			return s
+		},
+		"long_chain": func() *saga {
+			s := newSaga(many(laptop, 60)...)
+			s.replay(30, laptop, 2)
+			s.tokens = s.tokens[20:] // as read with a limit of 40
+			return s
+		},
+		"purged_tokens": func() *saga {
+			s := newSaga(many(laptop, 9)...)
+			s.revoke(family.ReasonLogout, owner, laptop, 5*time.Minute)
+			s.tokens = nil
+			return s
+		},
 	}
 }
 
@@ -205,7 +207,7 @@ func ofUser() auth.Answer {
 	newer := newSaga(many(laptop, 4)...)
 	newer.family.ID[15] = 9
 	newer.present(1, script, 2*time.Hour, false)
-	answer := auth.Answer{Now: explainedAt, Username: "ana", More: true}
+	answer := auth.Answer{Username: "ana", More: true}
 	for _, s := range []*saga{newer, older} {
 		state, ended := s.family.StateAt(explainedAt)
 		answer.Sessions = append(answer.Sessions, auth.UserSession{Family: s.family, State: state, EndedAt: ended})
@@ -217,7 +219,14 @@ func ofUser() auth.Answer {
 
 func TestExplain_Drawings(t *testing.T) {
 	t.Parallel()
-	for name, answer := range sagas() {
+	answers := map[string]auth.Answer{"user": ofUser()}
+	for _, sagas := range []map[string]func() *saga{copies(), ends()} {
+		for name, tell := range sagas {
+			e := tell().explanation()
+			answers[name] = auth.Answer{Explanation: &e}
+		}
+	}
+	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var d drawing
@@ -269,6 +278,24 @@ func TestExplain_ColoursOnlyWhereTheyAreAskedFor(t *testing.T) {
 		d.answer(auth.Answer{Explanation: &e})
 		if got := strings.Contains(d.text.String(), "\x1b["); got != colour {
 			t.Errorf("colour %v, and codes %v", colour, got)
+		}
+	}
+}
+
+// What the pages show is what the program draws.
+func TestExplain_ExampleOfTheDocs(t *testing.T) {
+	t.Parallel()
+	drawn, err := os.ReadFile(filepath.Join("..", "..", "testdata", "explain", "theft.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"README.md", filepath.Join("docs", "explain.md")} {
+		text, err := os.ReadFile(filepath.Join("..", "..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "```\n"+string(drawn)+"```\n") {
+			t.Errorf("%s does not show testdata/explain/theft.txt as it is", page)
 		}
 	}
 }

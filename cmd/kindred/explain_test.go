@@ -57,49 +57,70 @@ func secrets(t testing.TB, db *testdb.DB) []string {
 	return forms
 }
 
-// A stolen token from the login to the explanation, over two processes: by the session, its user and the
-// request that was refused, as a drawing, as JSON and by the API.
-func TestExplain_AStolenTokenOverTwoProcesses(t *testing.T) {
-	t.Parallel()
+// theft is a stolen token over two processes, and what an operator may ask with.
+type theft struct {
+	db                *testdb.DB
+	a, b              *serving
+	familyID, request string // the session, and the request that betrayed it
+}
+
+func stealToken(t *testing.T) theft {
+	t.Helper()
 	db := testdb.New(t)
 	environ := serveEnvironment(db.URL(), "REFRESH_REUSE_INTERVAL=0", "TRUSTED_PROXIES=127.0.0.0/8")
-	a, b := startServing(t, environ), startServing(t, environ)
+	s := theft{db: db, a: startServing(t, environ), b: startServing(t, environ)}
 	addUser(t, db.URL(), "ana")
-	addUser(t, db.URL(), "root")
-	db.Exec(t, `UPDATE users SET role = 'admin' WHERE username = 'root'`)
-
-	tokens := a.as(t, laptop.UserAgent, "192.0.2.17", "/login", `{"username":"ana","password":"password123"}`)
+	tokens := s.a.as(t, laptop.UserAgent, "192.0.2.17", "/login", `{"username":"ana","password":"password123"}`)
 	copied := tokens.field(t, "refreshToken")
-	current := b.as(t, laptop.UserAgent, "192.0.2.17", "/token", refreshBody(copied)).field(t, "refreshToken")
-	a.as(t, laptop.UserAgent, "192.0.2.17", "/token", refreshBody(current))
-	refused := b.as(t, "python-requests/2.32.3", "198.51.100.7", "/token", refreshBody(copied))
+	current := s.b.as(t, laptop.UserAgent, "192.0.2.17", "/token", refreshBody(copied)).field(t, "refreshToken")
+	s.a.as(t, laptop.UserAgent, "192.0.2.17", "/token", refreshBody(current))
+	refused := s.b.as(t, "python-requests/2.32.3", "198.51.100.7", "/token", refreshBody(copied))
 	wantStatus(t, refused, http.StatusForbidden)
-	var id string
-	if err := db.Conn(t).QueryRow(t.Context(), `SELECT id::text FROM token_families`).Scan(&id); err != nil {
+	s.request = refused.header.Get("X-Request-Id")
+	if err := db.Conn(t).QueryRow(t.Context(), `SELECT id::text FROM token_families`).Scan(&s.familyID); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
 
-	admin := a.login(t, "root").field(t, "accessToken")
-	first, second := a.get(t, "/admin/families/"+id, admin), b.get(t, "/admin/families/"+id, admin)
+// explain returns all that the command prints.
+func (s theft) explain(t *testing.T, fails bool, args ...string) string {
+	t.Helper()
+	stdout, stderr, got := run(t, "", []string{"DATABASE_URL=" + s.db.URL()}, append([]string{"explain"}, args...)...)
+	if (got != 0) != fails {
+		t.Fatalf("%v: exit code %d\n%s%s", args, got, stdout, stderr)
+	}
+	return stdout + stderr
+}
+
+// api returns the answer of both processes.
+func (s theft) api(t *testing.T) string {
+	t.Helper()
+	addUser(t, s.db.URL(), "root")
+	s.db.Exec(t, `UPDATE users SET role = 'admin' WHERE username = 'root'`)
+	admin := s.a.login(t, "root").field(t, "accessToken")
+	first, second := s.a.get(t, "/admin/families/"+s.familyID, admin), s.b.get(t, "/admin/families/"+s.familyID, admin)
 	wantStatus(t, first, http.StatusOK)
 	if first.body != second.body {
 		t.Errorf("two replicas, two answers:\n%s\n%s", first.body, second.body)
 	}
-	explain := func(code int, args ...string) string {
-		t.Helper()
-		stdout, stderr, got := run(t, "", []string{"DATABASE_URL=" + db.URL()}, append([]string{"explain"}, args...)...)
-		if got != code {
-			t.Fatalf("%v: exit code %d\n%s%s", args, got, stdout, stderr)
-		}
-		return stdout + stderr
+	return first.body
+}
+
+// By the session, its user and the request that was refused; as a drawing, as JSON and by the API.
+func TestExplain_AStolenTokenOverTwoProcesses(t *testing.T) {
+	t.Parallel()
+	s := stealToken(t)
+	printed := s.api(t)
+	if text := s.explain(t, false, "--json", s.familyID); text != printed+"\n" {
+		t.Errorf("the command line's JSON differs from the API's:\n%s\n%s", text, printed)
 	}
-	if text := explain(0, "--json", id); text != first.body+"\n" {
-		t.Errorf("the command line's JSON differs from the API's:\n%s\n%s", text, first.body)
-	}
-	printed := first.body
-	for _, what := range []string{id, "ana", refused.header.Get("X-Request-Id")} {
-		text := explain(0, what)
-		for _, part := range []string{"LIKELY THEFT", "Session " + id + " of ana", "├──✗", "python-requests/2.32.3  198.51.100.7  presented again", refused.header.Get("X-Request-Id"), "reuse_detected, by Kindred's own rules"} {
+	for _, what := range []string{s.familyID, "ana", s.request} {
+		text := s.explain(t, false, what)
+		for _, part := range []string{
+			"LIKELY THEFT", "Session " + s.familyID + " of ana", "├──✗", "python-requests/2.32.3  198.51.100.7  presented again",
+			"request " + s.request, "reuse_detected, by Kindred's own rules",
+		} {
 			if !strings.Contains(text, part) {
 				t.Errorf("explain %s: %q is not in\n%s", what, part, text)
 			}
@@ -108,13 +129,13 @@ func TestExplain_AStolenTokenOverTwoProcesses(t *testing.T) {
 			Family     struct{ ID string }
 			Assessment struct{ Verdict string }
 		}
-		asJSON := explain(0, what, "--json")
-		if err := json.Unmarshal([]byte(asJSON), &parsed); err != nil || parsed.Family.ID != id || parsed.Assessment.Verdict != "likely_theft" {
+		asJSON := s.explain(t, false, what, "--json")
+		if err := json.Unmarshal([]byte(asJSON), &parsed); err != nil || parsed.Family.ID != s.familyID || parsed.Assessment.Verdict != "likely_theft" {
 			t.Errorf("explain --json %s: %+v, error %v", what, parsed, err)
 		}
 		printed += text + asJSON
 	}
-	for _, secret := range secrets(t, db) {
+	for _, secret := range secrets(t, s.db) {
 		if strings.Contains(strings.ToLower(printed), strings.ToLower(secret)) {
 			t.Errorf("%s is in what was printed", secret)
 		}
@@ -122,17 +143,25 @@ func TestExplain_AStolenTokenOverTwoProcesses(t *testing.T) {
 	if strings.Contains(printed, "krt_") || strings.Contains(printed, "\x1b") {
 		t.Errorf("a token or a colour is in\n%s", printed)
 	}
-	if text := explain(0, "root"); !strings.Contains(text, "◇ live") {
-		t.Errorf("a live session:\n%s", text)
-	}
-	addUser(t, db.URL(), "idler")
-	if text := explain(0, "idler"); text != "idler has no session on record.\n" {
-		t.Errorf("who never logged in: %q", text)
-	}
-	if text := explain(0, "idler", "--json"); text != "{}\n" {
-		t.Errorf("who never logged in: %q", text)
-	}
-	if text := explain(1, "nobody"); !strings.Contains(text, `"nobody" is no session, no user and no request`) {
-		t.Errorf("of nobody: %q", text)
+}
+
+func TestExplain_WhereThereIsNothingToDraw(t *testing.T) {
+	t.Parallel()
+	s := theft{db: testdb.New(t)}
+	addUser(t, s.db.URL(), "idler")
+	for _, c := range []struct {
+		fails bool
+		args  []string
+		want  string
+	}{
+		{false, []string{"idler"}, "idler has no session on record.\n"},
+		{false, []string{"idler", "--json"}, "{}\n"},
+		{true, []string{"nobody"}, `"nobody" is no session, no user and no request`},
+		{true, []string{"a\x1b[2Jb"}, `"a\x1b[2Jb" is no session`},
+		{true, nil, "accepts 1 arg"},
+	} {
+		if text := s.explain(t, c.fails, c.args...); !strings.Contains(text, c.want) {
+			t.Errorf("explain %q: %q", c.args, text)
+		}
 	}
 }

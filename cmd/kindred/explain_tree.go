@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kindred/internal/audit"
 	"kindred/internal/auth"
 	"kindred/internal/family"
 )
@@ -103,7 +104,7 @@ func (d *drawing) befell(l family.Lineage, node family.Generation, next time.Tim
 		switch {
 		case i.Copy != nil && i.Copy.Presented == node.Number:
 			d.branch(i, node)
-		case during && (i.TokenLost || i.Kind == "token_revoked"):
+		case during && (i.TokenLost || i.Kind == string(audit.TokenRevoked)):
 			d.beside(plain, "! %s  %s  %s", stamp(i.At), i.Kind, by(i.By))
 		}
 	}
@@ -153,7 +154,7 @@ func (d *drawing) root(e auth.Explanation) {
 	}
 	d.line(s, "  ■ %s  %s", stamp(e.EndedAt), ending(f, e.State))
 	for _, i := range slices.Backward(e.Incidents) {
-		if i.Kind == "family_revoked" && i.RequestID != "" {
+		if i.Kind == string(audit.FamilyRevoked) && i.RequestID != "" {
 			d.line(faint, "    request %s  %s", i.RequestID, by(i.By))
 			return
 		}

@@ -37,7 +37,6 @@ type UserSession struct {
 
 // Answer is all that is known of what an operator asked about.
 type Answer struct {
-	Now         time.Time
 	Username    string        // where it was a user, living
 	Sessions    []UserSession // of that user, newest first
 	More        bool          // the user has older ones
@@ -94,7 +93,7 @@ func (s *Service) explainByID(ctx context.Context, what string, generations int)
 	}
 	e, err := s.ExplainFamily(ctx, id, generations)
 	if err == nil {
-		return Answer{Now: e.Now, Explanation: &e}, nil
+		return Answer{Explanation: &e}, nil
 	}
 	if !errors.Is(err, ErrFamilyNotFound) {
 		return Answer{}, err
@@ -126,7 +125,7 @@ func (s *Service) explainUser(ctx context.Context, user account.User, generation
 	if len(families) == 0 && user.CreatedAt.IsZero() {
 		return Answer{}, store.ErrNotFound
 	}
-	answer := Answer{Now: now, Username: user.Username, More: len(families) > most}
+	answer := Answer{Username: user.Username, More: len(families) > most}
 	for _, f := range families[:min(len(families), most)] {
 		state, ended := f.StateAt(now)
 		answer.Sessions = append(answer.Sessions, UserSession{f, state, ended})
@@ -163,12 +162,12 @@ func (s *Service) explainRequest(ctx context.Context, what string, generations i
 	if len(events) == 0 {
 		return Answer{}, store.ErrNotFound
 	}
-	answer := Answer{Now: events[0].At, Request: events}
+	answer := Answer{Request: events}
 	// The last: where requests share an id, it is the newest of them.
 	for _, e := range slices.Backward(events) {
 		if e.FamilyID.Valid {
 			explanation, err := s.ExplainFamily(ctx, e.FamilyID.UUID, generations)
-			answer.Now, answer.Explanation = explanation.Now, &explanation
+			answer.Explanation = &explanation
 			return answer, err
 		}
 	}

@@ -42,13 +42,19 @@ type Party struct {
 	Address   netip.Addr
 }
 
-// IsForeign and isSame are both false where too little is known, or only one of the two parts differs.
+// IsForeign wants both parts to differ, isSame both to be the same, differs one of them; of what is not
+// known, and of addresses of two families, nothing can be told.
 func (p Party) IsForeign(q Party) bool {
 	return Family{LastUserAgent: q.UserAgent, LastAddress: q.Address}.isForeign(p.UserAgent, p.Address)
 }
 
 func (p Party) isSame(q Party) bool {
 	return p.known() && p.UserAgent == q.UserAgent && network(p.Address) == network(q.Address)
+}
+
+func (p Party) differs(q Party) bool {
+	here, there := network(p.Address), network(q.Address)
+	return p.known() && q.known() && (p.UserAgent != q.UserAgent || here.Bits() == there.Bits() && here != there)
 }
 
 func (p Party) known() bool { return p.UserAgent != "" && p.Address.IsValid() }

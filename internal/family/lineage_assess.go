@@ -41,7 +41,7 @@ func (c Copy) judge(chain []Generation) Finding {
 		return FindingLostResponse
 	case honest:
 		return FindingStaleClient
-	case distance == 1, !c.PresentedBy.known(), !c.Holder.known():
+	case distance == 1, !c.PresentedBy.differs(c.Holder):
 		// A device that changed its network and lost the answer looks like a thief who knows the user agent.
 		return FindingUncertain
 	default:

@@ -18,6 +18,7 @@ var (
 	onTheWay  = family.Party{UserAgent: "phone/1", Address: netip.MustParseAddr("203.0.113.5")}
 	updated   = family.Party{UserAgent: "phone/2", Address: home.Address}
 	stranger  = family.Party{UserAgent: "script", Address: netip.MustParseAddr("198.51.100.1")}
+	overIPv6  = family.Party{UserAgent: "phone/1", Address: netip.MustParseAddr("2001:db8::1")}
 	unknown   = family.Party{Address: home.Address}
 )
 
@@ -72,6 +73,8 @@ func TestTrace_FindsWhatAReuseAmountsTo(t *testing.T) {
 		{"an old one in the network with another user agent", 0, updated, time.Hour, 0, four, family.FindingLikelyTheft},
 		{"the parent from another network", 2, onTheWay, time.Minute, 0, four, family.FindingUncertain},
 		{"the parent by another user agent of the network", 2, updated, time.Minute, 0, four, family.FindingUncertain},
+		{"an old one over the other family of addresses", 0, overIPv6, time.Hour, 0, four, family.FindingUncertain},
+		{"the same with another user agent", 0, family.Party{UserAgent: "script", Address: overIPv6.Address}, time.Hour, 0, four, family.FindingLikelyTheft},
 		{"nobody knows who", 0, unknown, time.Hour, 0, four, family.FindingUncertain},
 	}
 	for _, c := range cases {

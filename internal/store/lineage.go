@@ -75,8 +75,8 @@ func (l *Lineage) readFamily(ctx context.Context, tx pgx.Tx, id uuid.UUID) error
 func eventsOfFamily(ctx context.Context, tx pgx.Tx, id uuid.UUID, f *family.Family) ([]Recorded, error) {
 	const most = 2000
 	const statement = `
-		SELECT at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, detail
-		  FROM audit_events WHERE family_id = $1 AND at >= $2 ORDER BY at DESC, id DESC LIMIT $3`
+		SELECT ` + recordedColumns + ` FROM audit_events
+		 WHERE family_id = $1 AND at >= $2 ORDER BY at DESC, id DESC LIMIT $3`
 	var since time.Time // the beginning of all partitions, where nothing is known
 	if f != nil {
 		since = f.CreatedAt
@@ -149,8 +149,8 @@ func (s *Store) FamiliesOfUser(ctx context.Context, userID uuid.UUID, limit int)
 // that several requests share it.
 func (s *Store) EventsOfRequest(ctx context.Context, requestID string, limit int) (events []Recorded, err error) {
 	const statement = `
-		SELECT at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, detail
-		  FROM audit_events WHERE request_id = $1 AND request_id <> '' ORDER BY at, id LIMIT $2`
+		SELECT ` + recordedColumns + ` FROM audit_events
+		 WHERE request_id = $1 AND request_id <> '' ORDER BY at, id LIMIT $2`
 	err = s.reading(ctx, func(tx pgx.Tx) (err error) {
 		events, err = collectEvents(ctx, tx, statement, requestID, limit)
 		return err
@@ -160,6 +160,8 @@ func (s *Store) EventsOfRequest(ctx context.Context, requestID string, limit int
 	}
 	return events, nil
 }
+
+const recordedColumns = `at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, detail`
 
 func collectEvents(ctx context.Context, tx pgx.Tx, statement string, args ...any) ([]Recorded, error) {
 	rows, err := tx.Query(ctx, statement, args...)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"kindred/internal/audit"
 	"kindred/internal/family"
@@ -131,6 +132,44 @@ func TestLineage_OfAPurgedFamilyTheTrailIsLeft(t *testing.T) {
 	}
 	if l := lineage(t, st, uuid.New(), 10); l.Family != nil || len(l.Events) != 0 {
 		t.Errorf("of nothing %+v", l)
+	}
+}
+
+// before runs something when a statement that contains a text is about to be sent, once.
+type before struct {
+	text string
+	do   func()
+}
+
+func (b *before) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if do := b.do; do != nil && strings.Contains(data.SQL, b.text) {
+		b.do = nil
+		do()
+	}
+	return ctx
+}
+
+func (*before) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestLineage_IsOfOneSnapshot(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	other, between := open(t, db, nil), &before{text: "FROM audit_events"}
+	_, f, _ := login(t, other)
+	between.do = func() {
+		inTx(t, other, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.RevokeFamily(ctx, f.ID, family.ReasonLogout, "cli"); err != nil {
+				return err
+			}
+			return tx.Append(ctx, audit.Event{Kind: audit.FamilyRevoked, FamilyID: uuid.NullUUID{UUID: f.ID, Valid: true}})
+		})
+	}
+	st := open(t, db, between)
+	if l := lineage(t, st, f.ID, 10); between.do != nil || l.Family.RevokedAt != nil || len(l.Events) != 0 {
+		t.Errorf("a family that lives beside the events of its end: %+v", l)
+	}
+	if l := lineage(t, st, f.ID, 10); l.Family.RevokedAt == nil || len(l.Events) != 1 {
+		t.Errorf("afterwards %+v", l)
 	}
 }
 
