@@ -101,7 +101,7 @@ func (d *drawing) sessions(a auth.Answer) {
 		d.line(s, "%s %s  %s  %s", mark, u.Family.ID, stamp(u.Family.CreatedAt), end)
 	}
 	if a.More {
-		d.line(faint, "  and older ones")
+		d.line(faint, "  and others")
 	}
 	d.line(plain, "")
 }
@@ -125,10 +125,14 @@ func (d *drawing) request(a auth.Answer) {
 
 func (d *drawing) head(e auth.Explanation) {
 	f := e.Family
-	d.line(bold, "Session %s of %s, client %s", f.ID, nameOf(e.Username, f), f.ClientID)
+	name := nameOf(e.Username, f)
+	if e.State == family.StatePurged {
+		name = "user " + f.UserID.String()
+	}
+	d.line(bold, "Session %s of %s, client %s", f.ID, name, f.ClientID)
 	d.line(plain, "  began    %s  %s ago (all times are UTC)", stamp(f.CreatedAt), family.InWords(e.Now.Sub(f.CreatedAt)))
 	if e.State == family.StatePurged {
-		d.line(plain, "  purged   its chain is gone; this is what the audit trail says")
+		d.line(plain, "  purged   its chain is gone; this is what the audit trail tells:")
 		return
 	}
 	if e.State == family.StateLive {

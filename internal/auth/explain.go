@@ -38,8 +38,8 @@ type UserSession struct {
 // Answer is all that is known of what an operator asked about.
 type Answer struct {
 	Username    string        // where it was a user, living
-	Sessions    []UserSession // of that user, newest first
-	More        bool          // the user has older ones
+	Sessions    []UserSession // of that user, newest first; the one that is explained is among them
+	More        bool          // the user has others
 	Request     []store.Recorded
 	Explanation *Explanation // nil where a user never logged in, or a request touched no family
 }
@@ -58,14 +58,25 @@ func (s *Service) ExplainFamily(ctx context.Context, id uuid.UUID, generations i
 	case len(read.Events) == 0:
 		return Explanation{}, ErrFamilyNotFound
 	default:
-		e := read.Events[0]
-		f.UserID, f.ClientID, f.CreatedAt = e.UserID.UUID, e.ClientID, e.At
+		f = remembered(f, read.Events)
 	}
 	incidents := make([]family.Incident, 0, len(read.Events))
 	for _, e := range read.Events {
 		incidents = append(incidents, incident(e))
 	}
-	return Explanation{Lineage: family.Trace(f, read.Tokens, incidents, read.Now), Now: read.Now, Username: read.Username}, nil
+	return Explanation{Lineage: family.Trace(f, read.Tokens, incidents, read.Now, generations), Now: read.Now, Username: read.Username}, nil
+}
+
+// remembered fills a family whose row is gone from the audit trail.
+func remembered(f family.Family, events []store.Recorded) family.Family {
+	f.UserID, f.ClientID, f.CreatedAt = events[0].UserID.UUID, events[0].ClientID, events[0].At
+	for _, e := range events {
+		if e.Kind == audit.FamilyRevoked {
+			reason, _ := e.Detail["reason"].(string)
+			f.RevokedAt, f.RevokedReason, f.RevokedBy = &e.At, family.Reason(reason), e.Actor
+		}
+	}
+	return f
 }
 
 // Explain answers an operator who has the id of a family, the name or id of a user, or the id of a request.
@@ -117,37 +128,43 @@ func (s *Service) explainUserByName(ctx context.Context, what string, generation
 }
 
 func (s *Service) explainUser(ctx context.Context, user account.User, generations int) (Answer, error) {
-	const most = 30
-	families, now, err := s.store.FamiliesOfUser(ctx, user.ID, most+1)
+	const most, shown = 1000, 30
+	families, now, err := s.store.FamiliesOfUser(ctx, user.ID, most)
 	if err != nil {
 		return Answer{}, err
 	}
 	if len(families) == 0 && user.CreatedAt.IsZero() {
 		return Answer{}, store.ErrNotFound
 	}
-	answer := Answer{Username: user.Username, More: len(families) > most}
-	for _, f := range families[:min(len(families), most)] {
-		state, ended := f.StateAt(now)
-		answer.Sessions = append(answer.Sessions, UserSession{f, state, ended})
-	}
 	if len(families) == 0 {
-		return answer, nil
+		return Answer{Username: user.Username}, nil
 	}
-	e, err := s.ExplainFamily(ctx, askedAbout(answer.Sessions), generations)
-	answer.Explanation = &e
-	return answer, err
+	var sessions []UserSession
+	for _, f := range families {
+		state, ended := f.StateAt(now)
+		sessions = append(sessions, UserSession{f, state, ended})
+	}
+	asked := askedAbout(sessions)
+	e, err := s.ExplainFamily(ctx, sessions[asked].Family.ID, generations)
+	if err != nil {
+		return Answer{}, err
+	}
+	answer := Answer{Username: user.Username, Sessions: sessions[:min(len(sessions), shown)], More: len(sessions) > shown, Explanation: &e}
+	if asked >= shown {
+		answer.Sessions = append(slices.Clone(answer.Sessions), sessions[asked])
+	}
+	return answer, nil
 }
 
-// askedAbout is the session that ended last otherwise than by a logout, or else the newest.
-func askedAbout(sessions []UserSession) uuid.UUID {
-	asked := sessions[0]
+// askedAbout is the place of the session that ended last otherwise than by a logout, or else of the newest.
+func askedAbout(sessions []UserSession) (asked int) {
 	var last time.Time
-	for _, u := range sessions {
+	for i, u := range sessions {
 		if u.EndedAt.After(last) && u.Family.RevokedReason != family.ReasonLogout {
-			asked, last = u, u.EndedAt
+			asked, last = i, u.EndedAt
 		}
 	}
-	return asked.Family.ID
+	return asked
 }
 
 func (s *Service) explainRequest(ctx context.Context, what string, generations int) (Answer, error) {

@@ -195,7 +195,7 @@ func TestExplain_AfterThePurge(t *testing.T) {
 	id := stolen(t, db, a, b)
 	db.Exec(t, `DELETE FROM refresh_tokens; DELETE FROM token_families`)
 	e := a.explain(t, id.String()).Explanation
-	if e.State != family.StatePurged || e.Now.IsZero() || len(e.Generations) != 0 || e.Assessment.Finding != family.FindingLikelyTheft || e.Copy == nil {
+	if e.State != family.StatePurged || e.Now.IsZero() || len(e.Generations) != 0 || e.Assessment.Finding != family.FindingLikelyTheft || e.Copy == nil || e.Family.RevokedReason != family.ReasonReuseDetected {
 		t.Errorf("%+v", e)
 	}
 }
@@ -227,15 +227,24 @@ func TestExplain_TroubleIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestExplain_ReadsALongListInParts(t *testing.T) {
+// Where there are too many sessions the oldest ends, and that is the one that somebody asks about.
+func TestExplain_OfManySessionsTheOneThatEndedIsShown(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := newReplica(t, db)
 	r.addUser(t, "ana")
-	for range 31 {
-		r.login(t, "ana")
+	var oldest auth.Tokens
+	for i := range 33 {
+		if tokens := r.login(t, "ana"); i == 0 {
+			oldest = tokens
+		}
 	}
-	if answer := r.explain(t, "ana"); len(answer.Sessions) != 30 || !answer.More {
+	if answer := r.explain(t, "ana"); len(answer.Sessions) != 30 || !answer.More || answer.Explanation.Family.ID != answer.Sessions[0].Family.ID {
 		t.Errorf("%d sessions, more %v", len(answer.Sessions), answer.More)
+	}
+	id := familyIDOf(t, oldest)
+	db.Exec(t, `UPDATE token_families SET revoked_at = clock_timestamp(), revoked_reason = 'session_limit', revoked_by = 'kindred' WHERE id = $1`, id)
+	if answer := r.explain(t, "ana"); len(answer.Sessions) != 31 || answer.Sessions[30].Family.ID != id || answer.Explanation.Family.ID != id {
+		t.Errorf("%d sessions, explained %s, want %s", len(answer.Sessions), answer.Explanation.Family.ID, id)
 	}
 }

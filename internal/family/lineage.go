@@ -2,6 +2,7 @@ package family
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,21 +107,18 @@ type Lineage struct {
 	Family      Family
 	State       State
 	EndedAt     time.Time    // zero as StateAt has it
-	Generations []Generation // oldest first, those that were read; none where they were purged
-	Folded      int64        // how many were not read
+	Generations []Generation // oldest first; none where they were purged
+	Folded      int64        // how many there are beside
 	Incidents   []Incident   // oldest first
 	Copy        *Copy        // the last that was found; nil where none was
 	Assessment  Assessment
 }
 
-// Trace joins what was read of a family in one snapshot. Tokens and incidents are in their order, oldest
-// first; tokens may be missing where the chain is long.
-func Trace(f Family, tokens []RefreshToken, incidents []Incident, now time.Time) Lineage {
+// Trace joins what was read of a family in one snapshot, tokens and incidents oldest first. It judges by all
+// of it, and then folds the chain to its newest generations and those around a copy.
+func Trace(f Family, tokens []RefreshToken, incidents []Incident, now time.Time, newest int) Lineage {
 	l := Lineage{Family: f, Incidents: incidents}
 	l.State, l.EndedAt = f.StateAt(now)
-	if l.State != StatePurged {
-		l.Folded = f.Generation + 1 - int64(len(tokens))
-	}
 	at := make(map[int64]int, len(tokens))
 	for i, t := range tokens {
 		at[t.Generation] = i
@@ -141,7 +139,18 @@ func Trace(f Family, tokens []RefreshToken, incidents []Incident, now time.Time)
 		}
 	}
 	l.Assessment = l.assess()
+	l.fold(newest)
 	return l
+}
+
+func (l *Lineage) fold(newest int) {
+	l.Generations = slices.DeleteFunc(l.Generations, func(g Generation) bool {
+		atTheEdge := l.Copy != nil && g.Number >= l.Copy.Presented-1 && g.Number <= l.Copy.Presented+1
+		return !atTheEdge && g.Number <= l.Family.Generation-int64(newest)
+	})
+	if l.State != StatePurged {
+		l.Folded = l.Family.Generation + 1 - int64(len(l.Generations))
+	}
 }
 
 // complete adds what only the chain tells.

@@ -24,7 +24,7 @@ var (
 
 // find is what a lineage amounts to in which chain's generations went to these parties, one an hour, and
 // somebody presents a generation again.
-func find(presented int64, by family.Party, later time.Duration, replays int, chain ...family.Party) family.Assessment {
+func find(presented int64, by family.Party, later time.Duration, replays int, newest int, chain ...family.Party) family.Assessment {
 	f := family.Family{ID: uuid.New(), UserID: uuid.New(), RevokedReason: family.ReasonReuseDetected, RevokedBy: "kindred"}
 	var tokens []family.RefreshToken
 	for i, p := range chain {
@@ -41,7 +41,7 @@ func find(presented int64, by family.Party, later time.Duration, replays int, ch
 		At: at, Presented: presented, PresentedBy: by, IssuedAt: tokens[presented].IssuedAt,
 		Current: f.Generation, CurrentSince: f.RotatedAt, Holder: chain[len(chain)-1],
 	}})
-	return family.Trace(f, tokens, incidents, at.Add(time.Hour)).Assessment
+	return family.Trace(f, tokens, incidents, at.Add(time.Hour), newest).Assessment
 }
 
 func TestTrace_FindsWhatAReuseAmountsTo(t *testing.T) {
@@ -78,8 +78,10 @@ func TestTrace_FindsWhatAReuseAmountsTo(t *testing.T) {
 		{"nobody knows who", 0, unknown, time.Hour, 0, four, family.FindingUncertain},
 	}
 	for _, c := range cases {
-		if got := find(c.presented, c.by, c.later, c.replays, c.chain...); got.Finding != c.want {
-			t.Errorf("%s: %s, want %s\n%s\n%s", c.name, got.Finding, c.want, got.Summary, strings.Join(got.Evidence, "\n"))
+		for _, newest := range []int{1, 100} { // what is shown must not matter
+			if got := find(c.presented, c.by, c.later, c.replays, newest, c.chain...); got.Finding != c.want {
+				t.Errorf("%s: %s, want %s\n%s\n%s", c.name, got.Finding, c.want, got.Summary, strings.Join(got.Evidence, "\n"))
+			}
 		}
 	}
 }
@@ -94,9 +96,12 @@ func TestTrace_TabsThatRace(t *testing.T) {
 	}
 	at := now.Add(4 * time.Second)
 	reuse := family.Incident{At: at, By: home, Copy: &family.Copy{At: at, Presented: 1, PresentedBy: home, Current: 3, Holder: home}}
-	l := family.Trace(f, tokens, []family.Incident{reuse}, at)
+	l := family.Trace(f, tokens, []family.Incident{reuse}, at, 1)
 	if l.Assessment.Finding != family.FindingTwoTabs {
 		t.Errorf("%+v", l.Assessment)
+	}
+	if len(l.Generations) != 4 || l.Generations[1].ReplacedAt != tokens[2].IssuedAt || l.Folded != 0 {
+		t.Errorf("the edge and the newest are %+v", l.Generations)
 	}
 	if l.Copy.ReplacedAt != tokens[2].IssuedAt || l.Copy.IssuedAt != tokens[1].IssuedAt {
 		t.Errorf("the chain does not complete %+v", l.Copy)
@@ -105,11 +110,26 @@ func TestTrace_TabsThatRace(t *testing.T) {
 
 func TestTrace_TheftNamesBothAndAccusesNeither(t *testing.T) {
 	t.Parallel()
-	a := find(1, home, time.Hour, 0, home, home, stranger, stranger)
+	a := find(1, home, time.Hour, 0, 100, home, home, stranger, stranger)
 	text := a.Summary + " " + strings.Join(a.Evidence, " ")
 	for _, part := range []string{"phone/1 at 192.0.2.1", "script at 198.51.100.1", "Nobody can tell", "changed hands", "2 hours before", "192.0.2.0/24"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is not in %s", part, text)
+		}
+	}
+}
+
+func TestTrace_FoldsToTheNewest(t *testing.T) {
+	t.Parallel()
+	f := family.Family{CurrentTokenID: uuid.New(), Generation: 9, IdleExpiresAt: now.Add(1)}
+	var tokens []family.RefreshToken
+	for i := range int64(10) {
+		tokens = append(tokens, family.RefreshToken{Generation: i, IssuedAt: now})
+	}
+	for newest, want := range map[int]int{1: 1, 4: 4, 10: 10, 1 << 30: 10} {
+		l := family.Trace(f, tokens, nil, now, newest)
+		if len(l.Generations) != want || l.Folded != int64(10-want) || l.Generations[want-1].Number != 9 {
+			t.Errorf("%d: %d generations, %d folded", newest, len(l.Generations), l.Folded)
 		}
 	}
 }
@@ -141,7 +161,7 @@ func TestTrace_EachReasonHasItsWords(t *testing.T) {
 		family.ReasonPassword, family.ReasonPasswordReset, family.ReasonAdmin, family.ReasonClientDisabled, family.ReasonTokenRevoked, family.ReasonTokenLimit,
 	} {
 		f := family.Family{CurrentTokenID: uuid.New(), RevokedAt: &now, RevokedReason: reason, RevokedBy: "cli"}
-		a := family.Trace(f, nil, nil, now).Assessment
+		a := family.Trace(f, nil, nil, now, 1).Assessment
 		if other, twice := seen[a.Summary]; twice || strings.Contains(a.Summary, string(reason)+".") || a.Finding != family.FindingNone {
 			t.Errorf("%s: %q, as for %q", reason, a.Summary, other)
 		}

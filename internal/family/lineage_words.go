@@ -59,7 +59,9 @@ func (l Lineage) end() string {
 	case StateExpired:
 		return fmt.Sprintf("The session reached the longest that one may last, %s, %s.", InWords(f.ExpiresAt.Sub(f.CreatedAt)), moment(f.ExpiresAt))
 	case StatePurged:
-		return "The session ended long ago and was purged: its chain is gone, and only the audit trail is left."
+		if f.RevokedReason == "" {
+			return "The session was purged, and no record tells how it ended."
+		}
 	}
 	by := ActorInWords(f.RevokedBy, f.UserID)
 	switch f.RevokedReason {
@@ -95,8 +97,12 @@ func (c Copy) summary(finding Finding) string {
 	presented := fmt.Sprintf("Generation %d was presented again after it had been replaced", c.Presented)
 	switch finding {
 	case FindingTwoTabs:
+		advice := "A longer REFRESH_REUSE_INTERVAL lets such requests pass."
+		if c.Current > c.Presented+1 {
+			advice = "Only the last token that was replaced is given its successor once more: let the client refresh one at a time."
+		}
 		return presented + ", and only a moment after: two tabs or two requests of one client refreshed at about the same time. " +
-			"Nothing points to a thief. A longer REFRESH_REUSE_INTERVAL lets such requests pass."
+			"Nothing points to a thief. " + advice
 	case FindingLostResponse:
 		return presented + fmt.Sprintf(", and generation %d, its successor, was never used: the client never received the answer, or did not store it. ", c.Current) +
 			"Nothing points to a thief. The user logs in again, and that is all."
@@ -104,6 +110,10 @@ func (c Copy) summary(finding Finding) string {
 		return presented + ", by a client that had got newer ones since: an old copy of its storage came back to life, " +
 			"as after a restored backup or in a tab that was suspended. Nothing points to a thief."
 	case FindingUncertain:
+		if c.Current > c.Presented+1 {
+			return presented + ". Too little is known of who presented it: it may be an old copy of the client's own storage, or another party with a copy. " +
+				"Ask the user where they were."
+		}
 		return presented + ". It may be one device that changed its network and lost an answer, or another party with a copy. " +
 			"Nothing here decides it: ask the user where they were."
 	}

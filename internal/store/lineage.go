@@ -30,8 +30,8 @@ type Lineage struct {
 	Events   []Recorded
 }
 
-// Lineage reads a family, its newest tokens, those around the one of which a copy was found (which may be
-// far older), and its newest events, both oldest first. It holds up nobody. Of a family that was purged
+// Lineage reads a family, its newest tokens, further ones to that of which a copy was found, and its newest
+// events, both oldest first. It holds up nobody. Of a family that was purged
 // there are events at most, of an id that never was a family's nothing.
 func (s *Store) Lineage(ctx context.Context, id uuid.UUID, tokens int) (Lineage, error) {
 	var l Lineage
@@ -96,8 +96,7 @@ func copiedGeneration(f family.Family, events []Recorded) int64 {
 	return f.Generation
 }
 
-// chainStatement follows the parent links from the current token ($2) to the generation $4, or to the one
-// before $5 if that is older. The LIMIT keeps the planner from a join, which would read the whole family
+// chainStatement follows the parent links from the current token ($2) to the generation $4. The LIMIT keeps the planner from a join, which would read the whole family
 // once for each of its generations: every step is one look into the primary key.
 const chainStatement = `
 	WITH RECURSIVE chain AS (
@@ -106,15 +105,17 @@ const chainStatement = `
 	    UNION ALL
 	    SELECT p.id, p.parent_id, p.generation, p.issued_at, p.expires_at, p.user_agent, p.address
 	      FROM chain c, LATERAL (SELECT * FROM refresh_tokens WHERE expires_on = $1 AND id = c.parent_id AND family_id = $3 LIMIT 1) p
-	     WHERE c.generation > least($4::bigint, $5::bigint - 1)
+	     WHERE c.generation > $4::bigint
 	)
 	SELECT id, parent_id, generation, issued_at, expires_at, coalesce(user_agent, ''), address
-	  FROM chain WHERE generation >= $4 OR generation BETWEEN $5 - 1 AND $5 + 1 ORDER BY generation`
+	  FROM chain ORDER BY generation`
 
-// chain reads the newest tokens, and those next to a generation. All of them lie in one partition.
-func chain(ctx context.Context, tx pgx.Tx, f family.Family, newest int, around int64) ([]family.RefreshToken, error) {
-	oldest := f.Generation - int64(newest) + 1
-	rows, err := tx.Query(ctx, chainStatement, f.ExpiresOn, f.CurrentTokenID, f.ID, oldest, around)
+// chain reads the newest tokens, and on to the one before a generation, if that is not too far. All of them
+// lie in one partition.
+func chain(ctx context.Context, tx pgx.Tx, f family.Family, newest int, copied int64) ([]family.RefreshToken, error) {
+	const farthest = 100_000 // two thirds of a second
+	oldest := min(f.Generation-int64(newest)+1, max(copied-1, f.Generation-farthest))
+	rows, err := tx.Query(ctx, chainStatement, f.ExpiresOn, f.CurrentTokenID, f.ID, oldest)
 	if err != nil {
 		return nil, err
 	}
@@ -145,12 +146,12 @@ func (s *Store) FamiliesOfUser(ctx context.Context, userID uuid.UUID, limit int)
 	return list, now, nil
 }
 
-// EventsOfRequest reads what one request recorded, oldest first. A request id may be the client's own, so
+// EventsOfRequest reads what one request recorded, the newest events and the oldest of them first. A request id may be the client's own, so
 // that several requests share it.
 func (s *Store) EventsOfRequest(ctx context.Context, requestID string, limit int) (events []Recorded, err error) {
 	const statement = `
 		SELECT ` + recordedColumns + ` FROM audit_events
-		 WHERE request_id = $1 AND request_id <> '' ORDER BY at, id LIMIT $2`
+		 WHERE request_id = $1 AND request_id <> '' ORDER BY at DESC, id DESC LIMIT $2`
 	err = s.reading(ctx, func(tx pgx.Tx) (err error) {
 		events, err = collectEvents(ctx, tx, statement, requestID, limit)
 		return err
@@ -158,6 +159,7 @@ func (s *Store) EventsOfRequest(ctx context.Context, requestID string, limit int
 	if err != nil {
 		return nil, fmt.Errorf("read events of request: %w", err)
 	}
+	slices.Reverse(events)
 	return events, nil
 }
 
