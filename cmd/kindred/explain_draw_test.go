@@ -11,8 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"kindred/internal/audit"
 	"kindred/internal/auth"
 	"kindred/internal/family"
+	"kindred/internal/store"
 )
 
 var (
@@ -216,9 +218,19 @@ func ofUser() auth.Answer {
 	return answer
 }
 
+// ofRequest is a login through which the oldest session ended.
+func ofRequest() auth.Answer {
+	s := ends()["session_limit"]()
+	e, user := s.explanation(), uuid.NullUUID{UUID: s.family.UserID, Valid: true}
+	return auth.Answer{Explanation: &e, Request: []store.Recorded{
+		{At: *s.family.RevokedAt, Event: audit.Event{Kind: audit.LoginOK, UserID: user, RequestID: s.incidents[0].RequestID}},
+		{At: *s.family.RevokedAt, Event: audit.Event{Kind: audit.FamilyRevoked, UserID: user, FamilyID: uuid.NullUUID{UUID: s.family.ID, Valid: true}, RequestID: s.incidents[0].RequestID}},
+	}}
+}
+
 func TestExplain_Drawings(t *testing.T) {
 	t.Parallel()
-	answers := map[string]auth.Answer{"user": ofUser()}
+	answers := map[string]auth.Answer{"user": ofUser(), "request": ofRequest()}
 	for _, sagas := range []map[string]func() *saga{copies(), ends()} {
 		for name, tell := range sagas {
 			e := tell().explanation()

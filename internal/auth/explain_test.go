@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"kindred/internal/account"
+	"kindred/internal/audit"
 	"kindred/internal/auth"
 	"kindred/internal/family"
 	"kindred/internal/testdb"
@@ -156,6 +157,17 @@ func TestExplain_ANameThatLooksLikeAnIDHidesNothing(t *testing.T) {
 	nobody := uuid.NewString()
 	r.addUser(t, nobody)
 	if answer := r.explain(t, nobody); answer.Username != nobody || answer.Explanation != nil {
+		t.Errorf("%+v", answer)
+	}
+}
+
+func TestExplain_ARequestThatTouchedNoSession(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana") // by request-1
+	answer := r.explain(t, "request-1")
+	if answer.Explanation != nil || len(answer.Request) != 1 || answer.Request[0].Kind != audit.UserCreated || len(answer.Sessions) != 0 {
 		t.Errorf("%+v", answer)
 	}
 }

@@ -31,8 +31,8 @@ type Lineage struct {
 }
 
 // Lineage reads a family, its newest tokens, further ones to that of which a copy was found, and its newest
-// events, both oldest first. It holds up nobody. Of a family that was purged
-// there are events at most, of an id that never was a family's nothing.
+// events, both oldest first. It holds up nobody. Of a family that was purged there are events at most, of an
+// id that never was a family's nothing.
 func (s *Store) Lineage(ctx context.Context, id uuid.UUID, tokens int) (Lineage, error) {
 	var l Lineage
 	err := s.reading(ctx, func(tx pgx.Tx) (err error) {
