@@ -14,7 +14,6 @@ import (
 	"kindred/internal/audit"
 	"kindred/internal/auth"
 	"kindred/internal/family"
-	"kindred/internal/store"
 )
 
 var (
@@ -222,9 +221,9 @@ func ofUser() auth.Answer {
 func ofRequest() auth.Answer {
 	s := ends()["session_limit"]()
 	e, user := s.explanation(), uuid.NullUUID{UUID: s.family.UserID, Valid: true}
-	return auth.Answer{Explanation: &e, Request: []store.Recorded{
-		{At: *s.family.RevokedAt, Event: audit.Event{Kind: audit.LoginOK, UserID: user, RequestID: s.incidents[0].RequestID}},
-		{At: *s.family.RevokedAt, Event: audit.Event{Kind: audit.FamilyRevoked, UserID: user, FamilyID: uuid.NullUUID{UUID: s.family.ID, Valid: true}, RequestID: s.incidents[0].RequestID}},
+	return auth.Answer{Explanation: &e, Request: []audit.Event{
+		{At: *s.family.RevokedAt, Kind: audit.LoginOK, UserID: user, RequestID: s.incidents[0].RequestID},
+		{At: *s.family.RevokedAt, Kind: audit.FamilyRevoked, UserID: user, FamilyID: uuid.NullUUID{UUID: s.family.ID, Valid: true}, RequestID: s.incidents[0].RequestID},
 	}}
 }
 

@@ -40,7 +40,7 @@ type Answer struct {
 	Username    string        // where it was a user, living
 	Sessions    []UserSession // of that user, newest first; the one that is explained is among them
 	More        bool          // the user has others
-	Request     []store.Recorded
+	Request     []audit.Event
 	Explanation *Explanation // nil where a user never logged in, or a request touched no family
 }
 
@@ -68,12 +68,11 @@ func (s *Service) ExplainFamily(ctx context.Context, id uuid.UUID, generations i
 }
 
 // remembered fills a family whose row is gone from the audit trail.
-func remembered(f family.Family, events []store.Recorded) family.Family {
+func remembered(f family.Family, events []audit.Event) family.Family {
 	f.UserID, f.ClientID, f.CreatedAt = events[0].UserID.UUID, events[0].ClientID, events[0].At
 	for _, e := range events {
 		if e.Kind == audit.FamilyRevoked {
-			reason, _ := e.Detail["reason"].(string)
-			f.RevokedAt, f.RevokedReason, f.RevokedBy = &e.At, family.Reason(reason), e.Actor
+			f.RevokedAt, f.RevokedReason, f.RevokedBy = &e.At, family.Reason(e.Reason), e.Actor
 		}
 	}
 	return f
@@ -192,16 +191,15 @@ func (s *Service) explainRequest(ctx context.Context, what string, generations i
 }
 
 // incident reads an event by what its kind keeps in its detail.
-func incident(e store.Recorded) family.Incident {
+func incident(e audit.Event) family.Incident {
 	i := family.Incident{
-		At: e.At, Kind: string(e.Kind), Actor: e.Actor, RequestID: e.RequestID,
+		At: e.At, Kind: string(e.Kind), Reason: e.Reason, Actor: e.Actor, RequestID: e.RequestID,
 		By: family.Party{UserAgent: e.UserAgent, Address: e.Address}, TokenLost: e.Kind == audit.TokenLost,
 	}
-	i.Reason, _ = e.Detail["reason"].(string)
 	switch e.Kind {
 	case audit.GraceReplay:
 		i.Count = 1
-		if count, there := numberIn(e.Detail, "count"); there {
+		if count, there := numberIn(e.Detail, "replays"); there {
 			i.Count = int(count)
 		}
 		if generation, there := numberIn(e.Detail, "generation"); there {
@@ -214,7 +212,7 @@ func incident(e store.Recorded) family.Incident {
 }
 
 // copyIn reads what copied has written.
-func copyIn(e store.Recorded, presenter family.Party) *family.Copy {
+func copyIn(e audit.Event, presenter family.Party) *family.Copy {
 	c := family.Copy{At: e.At, RequestID: e.RequestID, Paced: e.Kind == audit.SuspectedTheft, PresentedBy: presenter}
 	var there bool
 	if c.Presented, there = numberIn(e.Detail, "presented_generation"); !there {

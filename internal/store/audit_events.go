@@ -53,8 +53,16 @@ type EventQuery struct {
 	Limit     int
 }
 
+const eventColumns = `id, at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, reason, detail`
+
+// scanEvent reads eventColumns.
+func scanEvent(row pgx.CollectableRow) (e audit.Event, err error) {
+	err = row.Scan(&e.ID, &e.At, &e.Kind, &e.Actor, &e.UserID, &e.FamilyID, &e.ClientID, &e.RequestID, &e.Address, &e.UserAgent, &e.Reason, &e.Detail)
+	return e, err
+}
+
 const eventsStatement = `
-	SELECT id, at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, reason, detail
+	SELECT ` + eventColumns + `
 	  FROM audit_events
 	 WHERE ($1::uuid IS NULL OR user_id = $1)
 	   AND ($2::uuid IS NULL OR family_id = $2)
@@ -96,11 +104,6 @@ func (s *Store) Events(ctx context.Context, q EventQuery) ([]audit.Event, error)
 		return nil, fmt.Errorf("read audit events: %w", err)
 	}
 	return list, nil
-}
-
-func scanEvent(row pgx.CollectableRow) (e audit.Event, err error) {
-	err = row.Scan(&e.ID, &e.At, &e.Kind, &e.Actor, &e.UserID, &e.FamilyID, &e.ClientID, &e.RequestID, &e.Address, &e.UserAgent, &e.Reason, &e.Detail)
-	return e, err
 }
 
 // someTime is nil for the zero time.

@@ -15,19 +15,13 @@ import (
 	"kindred/internal/family"
 )
 
-// Recorded is an event of the audit trail with the database's time.
-type Recorded struct {
-	audit.Event
-	At time.Time
-}
-
 // Lineage is what stands of a family, all of one snapshot.
 type Lineage struct {
 	Now      time.Time
 	Family   *family.Family // nil where its row is gone
 	Username string         // empty where the user was deleted
 	Tokens   []family.RefreshToken
-	Events   []Recorded
+	Events   []audit.Event
 }
 
 // Lineage reads a family, its newest tokens, further ones to that of which a copy was found, and its newest
@@ -72,10 +66,10 @@ func (l *Lineage) readFamily(ctx context.Context, tx pgx.Tx, id uuid.UUID) error
 }
 
 // eventsOfFamily reads a bounded number: a client that replays without end has a row a minute.
-func eventsOfFamily(ctx context.Context, tx pgx.Tx, id uuid.UUID, f *family.Family) ([]Recorded, error) {
+func eventsOfFamily(ctx context.Context, tx pgx.Tx, id uuid.UUID, f *family.Family) ([]audit.Event, error) {
 	const most = 2000
 	const statement = `
-		SELECT ` + recordedColumns + ` FROM audit_events
+		SELECT ` + eventColumns + ` FROM audit_events
 		 WHERE family_id = $1 AND at >= $2 ORDER BY at DESC, id DESC LIMIT $3`
 	var since time.Time // the beginning of all partitions, where nothing is known
 	if f != nil {
@@ -87,7 +81,7 @@ func eventsOfFamily(ctx context.Context, tx pgx.Tx, id uuid.UUID, f *family.Fami
 }
 
 // copiedGeneration is that of the token of which a copy was found last, or else the current one.
-func copiedGeneration(f family.Family, events []Recorded) int64 {
+func copiedGeneration(f family.Family, events []audit.Event) int64 {
 	for _, e := range slices.Backward(events) {
 		if generation, there := e.Detail["presented_generation"].(float64); there {
 			return int64(generation)
@@ -148,9 +142,9 @@ func (s *Store) FamiliesOfUser(ctx context.Context, userID uuid.UUID, limit int)
 
 // EventsOfRequest reads what one request recorded, the newest events and the oldest of them first. A request id may be the client's own, so
 // that several requests share it.
-func (s *Store) EventsOfRequest(ctx context.Context, requestID string, limit int) (events []Recorded, err error) {
+func (s *Store) EventsOfRequest(ctx context.Context, requestID string, limit int) (events []audit.Event, err error) {
 	const statement = `
-		SELECT ` + recordedColumns + ` FROM audit_events
+		SELECT ` + eventColumns + ` FROM audit_events
 		 WHERE request_id = $1 AND request_id <> '' ORDER BY at DESC, id DESC LIMIT $2`
 	err = s.reading(ctx, func(tx pgx.Tx) (err error) {
 		events, err = collectEvents(ctx, tx, statement, requestID, limit)
@@ -163,16 +157,10 @@ func (s *Store) EventsOfRequest(ctx context.Context, requestID string, limit int
 	return events, nil
 }
 
-const recordedColumns = `at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, detail`
-
-func collectEvents(ctx context.Context, tx pgx.Tx, statement string, args ...any) ([]Recorded, error) {
+func collectEvents(ctx context.Context, tx pgx.Tx, statement string, args ...any) ([]audit.Event, error) {
 	rows, err := tx.Query(ctx, statement, args...)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Recorded, error) {
-		var r Recorded
-		err := row.Scan(&r.At, &r.Kind, &r.Actor, &r.UserID, &r.FamilyID, &r.ClientID, &r.RequestID, &r.Address, &r.UserAgent, &r.Detail)
-		return r, err
-	})
+	return pgx.CollectRows(rows, scanEvent)
 }

@@ -83,7 +83,7 @@ func TestLineage_OfALongChainTheNewestAndOnToTheCopy(t *testing.T) {
 		t.Errorf("of 20001 there are %d", len(l.Tokens))
 	}
 	inTx(t, st, func(ctx context.Context, tx *store.Tx) error {
-		return tx.Append(ctx, audit.Event{Kind: audit.ReuseDetected, FamilyID: uuid.NullUUID{UUID: f.ID, Valid: true}, Detail: map[string]any{"presented_generation": 17}})
+		return tx.Append(ctx, &audit.Event{Kind: audit.ReuseDetected, FamilyID: uuid.NullUUID{UUID: f.ID, Valid: true}, Detail: map[string]any{"presented_generation": 17}})
 	})
 	l := lineage(t, st, f.ID, 2)
 	if got := numbers(l.Tokens); len(got) != 19_985 || got[0] != 16 {
@@ -117,10 +117,10 @@ func TestLineage_OfAPurgedFamilyTheTrailIsLeft(t *testing.T) {
 	_, f, _ := login(t, st)
 	id := uuid.NullUUID{UUID: f.ID, Valid: true}
 	inTx(t, st, func(ctx context.Context, tx *store.Tx) error {
-		if err := tx.Append(ctx, audit.Event{Kind: audit.LoginOK, FamilyID: id}); err != nil {
+		if err := tx.Append(ctx, &audit.Event{Kind: audit.LoginOK, FamilyID: id}); err != nil {
 			return err
 		}
-		return tx.Append(ctx, audit.Event{Kind: audit.Logout, FamilyID: id, RequestID: "r-1"})
+		return tx.Append(ctx, &audit.Event{Kind: audit.Logout, FamilyID: id, RequestID: "r-1"})
 	})
 	db.Exec(t, `DELETE FROM refresh_tokens`)
 	if l := lineage(t, st, f.ID, 10); l.Family == nil || len(l.Tokens) != 0 || len(l.Events) != 2 || l.Events[1].Kind != audit.Logout || l.Events[1].RequestID != "r-1" {
@@ -161,7 +161,7 @@ func TestLineage_IsOfOneSnapshot(t *testing.T) {
 			if _, err := tx.RevokeFamily(ctx, f.ID, family.ReasonLogout, "cli"); err != nil {
 				return err
 			}
-			return tx.Append(ctx, audit.Event{Kind: audit.FamilyRevoked, FamilyID: uuid.NullUUID{UUID: f.ID, Valid: true}})
+			return tx.Append(ctx, &audit.Event{Kind: audit.FamilyRevoked, FamilyID: uuid.NullUUID{UUID: f.ID, Valid: true}})
 		})
 	}
 	st := open(t, db, between)
@@ -219,7 +219,7 @@ func TestEventsOfRequest_InTheirOrder(t *testing.T) {
 	st := open(t, db, nil)
 	inTx(t, st, func(ctx context.Context, tx *store.Tx) error {
 		for _, e := range []audit.Event{{Kind: audit.LoginOK, RequestID: "a"}, {Kind: audit.Logout, RequestID: "b"}, {Kind: audit.LoginRefused, RequestID: "a"}, {Kind: audit.UserCreated}} {
-			if err := tx.Append(ctx, e); err != nil {
+			if err := tx.Append(ctx, &e); err != nil {
 				return err
 			}
 		}
