@@ -1,19 +1,15 @@
-// Package password hashes passwords with argon2id and verifies them, and sees to it that no more than
-// a few are hashed at once: each takes a core and 19 MiB for 40 ms, which makes a flood of logins a
-// memory bomb without a gate. It never keeps or prints a password.
+// Package password hashes passwords with argon2id, verifies those hashes and the ones that other systems
+// leave, and sees to it that no more than a few are hashed at once: each takes a core and 19 MiB for
+// 40 ms, which makes a flood of logins a memory bomb without a gate. It never keeps or prints a password.
 package password
 
 import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"runtime"
 	"strings"
-
-	"golang.org/x/crypto/bcrypt"
-	"golang.org/x/sync/semaphore"
 )
 
 // Config of a Hasher.
@@ -25,7 +21,7 @@ type Config struct {
 // Hasher makes and verifies hashes. It is safe for concurrent use.
 type Hasher struct {
 	params Params
-	gate   *semaphore.Weighted
+	gate   *gate
 	absent string // the hash of a password that nobody has
 
 	derive func(password string, params Params, salt []byte, length int) []byte
@@ -40,19 +36,20 @@ func New(config Config) (*Hasher, error) {
 		config.Slots = runtime.GOMAXPROCS(0)
 	}
 	// Nobody hashes to a random tag, so that it need not be derived.
-	absent := phc{params: config.Params, salt: make([]byte, saltBytes), tag: make([]byte, tagBytes)}
+	absent := phc{prefix: argon2idPrefix, params: config.Params, salt: make([]byte, saltBytes), tag: make([]byte, tagBytes)}
 	rand.Read(absent.salt)
 	rand.Read(absent.tag)
-	return &Hasher{params: config.Params, gate: semaphore.NewWeighted(int64(config.Slots)), absent: absent.String(), derive: derive}, nil
+	return &Hasher{params: config.Params, gate: newGate(config.Slots), absent: absent.String(), derive: derive}, nil
 }
 
-// Hash makes a PHC string with a salt of its own. It waits for a slot; ctx ends the wait.
+// Hash makes a PHC string with a salt of its own. It waits for a slot: the error is ErrBusy, or that of
+// ctx, which ends the wait.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	if err := h.gate.Acquire(ctx, 1); err != nil {
+	if err := h.gate.enter(ctx); err != nil {
 		return "", err
 	}
-	defer h.gate.Release(1)
-	made := phc{params: h.params, salt: make([]byte, saltBytes)}
+	defer h.gate.leave()
+	made := phc{prefix: argon2idPrefix, params: h.params, salt: make([]byte, saltBytes)}
 	rand.Read(made.salt)
 	made.tag = h.derive(password, h.params, made.salt, tagBytes)
 	return made.String(), nil
@@ -64,16 +61,30 @@ type Result struct {
 	Rehash bool // it matches, and Hash would make another kind of hash today
 }
 
-// Verify tells whether the password has this hash: argon2id, or bcrypt as other systems leave it. It
-// waits for a slot; ctx ends the wait. ErrMalformedHash for a hash that cannot be read.
-func (h *Hasher) Verify(ctx context.Context, hash, password string) (Result, error) {
-	if err := h.gate.Acquire(ctx, 1); err != nil {
+// Verify tells whether the password has this hash: argon2id, or one that Check accepts. Other systems may
+// have hashed another spelling of the same text: further ones are tried too, on their hashes only. It
+// waits for a slot: the error is ErrBusy, or that of ctx, which ends the wait. ErrMalformedHash for a hash
+// that cannot be read.
+func (h *Hasher) Verify(ctx context.Context, hash, password string, spellings ...string) (Result, error) {
+	if err := h.gate.enter(ctx); err != nil {
 		return Result{}, err
 	}
-	defer h.gate.Release(1)
-	if isBcrypt(hash) {
-		return verifyBcrypt(hash, password)
+	defer h.gate.leave()
+	if strings.HasPrefix(hash, argon2idPrefix) {
+		return h.verifyOurs(hash, password)
 	}
+	stored, err := parseForeign(hash)
+	if err != nil {
+		return Result{}, err
+	}
+	match := stored.matches(password)
+	for _, spelling := range spellings {
+		match = match || spelling != password && stored.matches(spelling)
+	}
+	return Result{Match: match, Rehash: match}, nil
+}
+
+func (h *Hasher) verifyOurs(hash, password string) (Result, error) {
 	stored, err := parsePHC(hash)
 	if err != nil {
 		return Result{}, err
@@ -89,31 +100,4 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (Result, err
 func (h *Hasher) VerifyAbsent(ctx context.Context, password string) error {
 	_, err := h.Verify(ctx, h.absent, password)
 	return err
-}
-
-func isBcrypt(hash string) bool {
-	return strings.HasPrefix(hash, "$2a$") || strings.HasPrefix(hash, "$2b$") || strings.HasPrefix(hash, "$2y$")
-}
-
-func verifyBcrypt(hash, password string) (Result, error) {
-	// bcrypt looks at 72 bytes only: with a longer password, every one that begins alike would match.
-	const maxBytes, maxCost = 72, 15
-	cost, err := bcrypt.Cost([]byte(hash))
-	if err != nil || cost > maxCost {
-		return Result{}, ErrMalformedHash
-	}
-	if len(password) > maxBytes {
-		password = password[:maxBytes] // the same work, and no match
-		_ = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password))
-		return Result{}, nil
-	}
-	err = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password))
-	switch {
-	case err == nil:
-		return Result{Match: true, Rehash: true}, nil
-	case errors.Is(err, bcrypt.ErrMismatchedHashAndPassword):
-		return Result{}, nil
-	default:
-		return Result{}, ErrMalformedHash
-	}
 }

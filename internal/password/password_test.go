@@ -3,12 +3,13 @@ package password
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"golang.org/x/crypto/bcrypt"
+	"time"
 )
 
 var cheap = Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
@@ -61,39 +62,12 @@ func TestVerify_RehashesWhatIsNotOfToday(t *testing.T) {
 	}
 }
 
-func TestVerify_Bcrypt(t *testing.T) {
-	t.Parallel()
-	h := hasher(t, Config{Params: cheap})
-	long := strings.Repeat("a", 72)
-	hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, prefix := range []string{"$2a$", "$2b$", "$2y$"} {
-		stored := prefix + string(hash[4:])
-		if got, err := h.Verify(t.Context(), stored, long); err != nil || got != (Result{Match: true, Rehash: true}) {
-			t.Errorf("%s: %+v, error %v", prefix, got, err)
-		}
-		// bcrypt itself would compare the first 72 bytes and let this in
-		if got, err := h.Verify(t.Context(), stored, long+"b"); err != nil || got.Match {
-			t.Errorf("%s: a longer password with the same beginning: %+v, error %v", prefix, got, err)
-		}
-		if got, err := h.Verify(t.Context(), stored, long[:71]); err != nil || got.Match {
-			t.Errorf("%s: a shorter one: %+v, error %v", prefix, got, err)
-		}
-	}
-	costly := "$2a$31$" + string(hash[7:])
-	if _, err := h.Verify(t.Context(), costly, long); !errors.Is(err, ErrMalformedHash) {
-		t.Errorf("a cost of days: error %v", err)
-	}
-}
-
 func TestVerify_MalformedHashes(t *testing.T) {
 	t.Parallel()
 	h := hasher(t, Config{Params: cheap})
 	const salt, tag = "c29tZXNhbHRzYWx0c29tZQ", "dGFndGFndGFndGFndGFndGFndGFndGFndGFndGFndGE"
 	for name, hash := range map[string]string{
-		"empty": "", "clear text": "password123", "md5": "$1$abc$def", "argon2i": "$argon2i$v=19$m=64,t=1,p=1$" + salt + "$" + tag,
+		"empty": "", "clear text": "password123", "md5": "$1$abc$def", "argon2d": "$argon2d$v=19$m=64,t=1,p=1$" + salt + "$" + tag,
 		"version 16": "$argon2id$v=16$m=64,t=1,p=1$" + salt + "$" + tag, "no version": "$argon2id$m=64,t=1,p=1$" + salt + "$" + tag,
 		"a memory bomb": "$argon2id$v=19$m=4194304,t=1,p=1$" + salt + "$" + tag, "endless": "$argon2id$v=19$m=64,t=1000,p=1$" + salt + "$" + tag,
 		"lanes over a byte": "$argon2id$v=19$m=64,t=1,p=257$" + salt + "$" + tag, "no memory": "$argon2id$v=19$m=0,t=1,p=1$" + salt + "$" + tag,
@@ -114,6 +88,7 @@ func TestNew_RefusesCostsOutOfBounds(t *testing.T) {
 	t.Parallel()
 	for name, params := range map[string]Params{
 		"nothing": {}, "memory below 8 KiB a lane": {MemoryKiB: 15, Iterations: 1, Parallelism: 2}, "memory above 1 GiB": {MemoryKiB: 1<<20 + 1, Iterations: 1, Parallelism: 1},
+		"hours":         {MemoryKiB: 1 << 20, Iterations: 3, Parallelism: 1},
 		"no iterations": {MemoryKiB: 64, Parallelism: 1}, "101 iterations": {MemoryKiB: 64, Iterations: 101, Parallelism: 1}, "17 lanes": {MemoryKiB: 1024, Iterations: 1, Parallelism: 17},
 	} {
 		if _, err := New(Config{Params: params}); err == nil {
@@ -214,6 +189,120 @@ func TestGate_WaitEndsWithItsContext(t *testing.T) {
 	}
 	close(release)
 	wg.Wait()
+}
+
+// holdSlots fills the gate of a Hasher until release, and returns once it is full.
+func holdSlots(t *testing.T, h *Hasher) (release func()) {
+	t.Helper()
+	var taken, done sync.WaitGroup
+	open := make(chan struct{})
+	taken.Add(cap(h.gate.slots))
+	h.derive = func(string, Params, []byte, int) []byte {
+		taken.Done()
+		<-open
+		return make([]byte, tagBytes)
+	}
+	for range cap(h.gate.slots) {
+		done.Go(func() {
+			if err := h.VerifyAbsent(t.Context(), "x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	taken.Wait()
+	h.derive = func(string, Params, []byte, int) []byte { return make([]byte, tagBytes) }
+	return func() { close(open); done.Wait() }
+}
+
+// awaitQueue returns once so many wait.
+func awaitQueue(h *Hasher, n int64) {
+	for h.gate.waiting.Load() != n {
+		runtime.Gosched()
+	}
+}
+
+func TestGate_RefusesAtOnceBeyondItsQueue(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap, Slots: 2})
+	h.gate.maxWait = time.Hour
+	release := holdSlots(t, h)
+	var waiting sync.WaitGroup
+	for range h.gate.maxQueue {
+		waiting.Go(func() {
+			if _, err := h.Hash(t.Context(), "x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	awaitQueue(h, h.gate.maxQueue)
+	for range 100 {
+		if err := h.VerifyAbsent(t.Context(), "x"); !errors.Is(err, ErrBusy) {
+			t.Errorf("error %v, want ErrBusy", err)
+		}
+	}
+	release()
+	waiting.Wait()
+	if err := h.VerifyAbsent(t.Context(), "x"); err != nil || h.gate.waiting.Load() != 0 {
+		t.Errorf("afterwards: error %v, %d wait", err, h.gate.waiting.Load())
+	}
+}
+
+func TestGate_NobodyWaitsForLong(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap, Slots: 1})
+	h.gate.maxWait = time.Millisecond
+	release := holdSlots(t, h)
+	defer release()
+	if err := h.VerifyAbsent(t.Context(), "x"); !errors.Is(err, ErrBusy) {
+		t.Errorf("error %v, want ErrBusy", err)
+	}
+}
+
+func TestGate_FirstComeFirstServed(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap, Slots: 1})
+	h.gate.maxWait = time.Hour
+	release := holdSlots(t, h)
+	var order []int // one hashes at a time
+	var waiting sync.WaitGroup
+	h.derive = func(password string, _ Params, _ []byte, _ int) []byte {
+		order = append(order, len(password))
+		return make([]byte, tagBytes)
+	}
+	for i := range h.gate.maxQueue {
+		waiting.Go(func() {
+			if _, err := h.Hash(t.Context(), strings.Repeat("x", int(i)+1)); err != nil {
+				t.Error(err)
+			}
+		})
+		awaitQueue(h, i+1)
+	}
+	release()
+	waiting.Wait()
+	if !slices.IsSorted(order) || len(order) != int(h.gate.maxQueue) {
+		t.Errorf("they came as 1, 2, 3 … and hashed as %v", order)
+	}
+}
+
+func TestGate_WhoHangsUpLeavesTheQueue(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap, Slots: 1})
+	h.gate.maxWait = time.Hour
+	release := holdSlots(t, h)
+	ctx, hangUp := context.WithCancel(t.Context())
+	left := make(chan error)
+	for range h.gate.maxQueue {
+		go func() { left <- h.VerifyAbsent(ctx, "x") }()
+	}
+	awaitQueue(h, h.gate.maxQueue)
+	hangUp()
+	for range h.gate.maxQueue {
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want context.Canceled", err)
+		}
+	}
+	awaitQueue(h, 0)
+	release()
 }
 
 func FuzzParsePHC(f *testing.F) {

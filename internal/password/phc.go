@@ -1,6 +1,7 @@
 package password
 
 import (
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 
 // ErrMalformedHash: a stored hash that is none of the forms we read, or asks for more work than we do.
 var ErrMalformedHash = errors.New("malformed password hash")
+
+var errCostly = fmt.Errorf("%w: it asks for more work than one login may cost", ErrMalformedHash)
 
 // Params is the cost of argon2id.
 type Params struct {
@@ -27,6 +30,7 @@ func DefaultParams() Params { return Params{MemoryKiB: 19 << 10, Iterations: 2, 
 const (
 	maxMemoryKiB   = 1 << 20
 	maxIterations  = 100
+	maxPassesKiB   = 2 << 20 // memory times iterations: about two seconds
 	maxParallelism = 16
 	maxBytes       = 64 // of salt and tag
 
@@ -42,12 +46,15 @@ func (p Params) check() error {
 		return fmt.Errorf("memory must be 8 KiB for each lane to %d KiB", maxMemoryKiB)
 	case p.Iterations < 1 || p.Iterations > maxIterations:
 		return fmt.Errorf("iterations must be 1 to %d", maxIterations)
+	case uint64(p.MemoryKiB)*uint64(p.Iterations) > maxPassesKiB:
+		return fmt.Errorf("memory times iterations must be %d KiB at most", maxPassesKiB)
 	}
 	return nil
 }
 
-// phc is an argon2id hash as the PHC string format writes it.
+// phc is a hash of argon2id, or of argon2i, as the PHC string format writes it.
 type phc struct {
+	prefix string
 	params Params
 	salt   []byte
 	tag    []byte
@@ -57,23 +64,26 @@ func derive(password string, params Params, salt []byte, length int) []byte {
 	return argon2.IDKey([]byte(password), salt, params.Iterations, params.MemoryKiB, params.Parallelism, uint32(length))
 }
 
-const phcPrefix = "$argon2id$v=19$"
+const argon2idPrefix, argon2iPrefix = "$argon2id$v=19$", "$argon2i$v=19$"
 
 var phcEncoding = base64.RawStdEncoding.Strict()
 
 func (h phc) String() string {
-	return fmt.Sprintf("%sm=%d,t=%d,p=%d$%s$%s", phcPrefix, h.params.MemoryKiB, h.params.Iterations, h.params.Parallelism,
+	return fmt.Sprintf("%sm=%d,t=%d,p=%d$%s$%s", h.prefix, h.params.MemoryKiB, h.params.Iterations, h.params.Parallelism,
 		phcEncoding.EncodeToString(h.salt), phcEncoding.EncodeToString(h.tag))
 }
 
 // parsePHC reads exactly what String writes: one spelling, all three parameters, within the bounds.
 func parsePHC(text string) (phc, error) {
-	rest, ok := strings.CutPrefix(text, phcPrefix)
+	h := phc{prefix: argon2idPrefix}
+	if strings.HasPrefix(text, argon2iPrefix) {
+		h.prefix = argon2iPrefix
+	}
+	rest, ok := strings.CutPrefix(text, h.prefix)
 	parts := strings.Split(rest, "$")
 	if !ok || len(parts) != 3 {
 		return phc{}, ErrMalformedHash
 	}
-	var h phc
 	costs := strings.Split(parts[0], ",")
 	if len(costs) != 3 {
 		return phc{}, ErrMalformedHash
@@ -99,4 +109,14 @@ func parsePHC(text string) (phc, error) {
 		return phc{}, ErrMalformedHash
 	}
 	return h, nil
+}
+
+// matches is for hashes of other systems, which may be of argon2i.
+func (h phc) matches(password string) bool {
+	hash := argon2.IDKey
+	if h.prefix == argon2iPrefix {
+		hash = argon2.Key
+	}
+	tag := hash([]byte(password), h.salt, h.params.Iterations, h.params.MemoryKiB, h.params.Parallelism, uint32(len(h.tag)))
+	return subtle.ConstantTimeCompare(tag, h.tag) == 1
 }

@@ -1,0 +1,57 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// ErrBusy: too many wait to hash already, or this one waited too long. Trying again later is right.
+var ErrBusy = errors.New("too many passwords are being hashed")
+
+// gate lets a few hash at once and a few more wait, first come, first served. Without it a flood of
+// logins would take all memory; without the bound on those who wait it would only fail later, and those
+// who came first would get their answer last.
+type gate struct {
+	slots    chan struct{} // as many as hash
+	waiting  atomic.Int64
+	maxQueue int64
+	maxWait  time.Duration
+}
+
+func newGate(slots int) *gate {
+	const queueForEach, maxWait = 8, time.Second
+	return &gate{slots: make(chan struct{}, slots), maxQueue: int64(queueForEach * slots), maxWait: maxWait}
+}
+
+// enter waits for a slot, for which leave has to be called. The error is ErrBusy, or the context's: who
+// hangs up waits no longer.
+func (g *gate) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	// Nobody is overtaken: a slot that comes free goes to whoever waits the longest, so that this succeeds
+	// only where nobody does.
+	case g.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	defer g.waiting.Add(-1)
+	if g.waiting.Add(1) > g.maxQueue {
+		return ErrBusy
+	}
+	patience := time.NewTimer(g.maxWait)
+	defer patience.Stop()
+	select {
+	case g.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience.C:
+		return ErrBusy
+	}
+}
+
+func (g *gate) leave() { <-g.slots }
