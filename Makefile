@@ -68,7 +68,7 @@ image: ## a static binary in an image FROM scratch, named KINDRED_IMAGE
 up: .kindred/compose.env image ## PostgreSQL, migrations and Kindred in containers, on http://localhost:3000
 	KINDRED_IMAGE=$(KINDRED_IMAGE) $(COMPOSE) --env-file .kindred/compose.env up -d
 	@echo "Kindred serves on http://localhost:3000. Add a user:"
-	@echo "  $(COMPOSE) --env-file .kindred/compose.env run --rm -T kindred user add user1 --password-stdin <<< password123"
+	@echo "  $(COMPOSE) --env-file .kindred/compose.env run --rm -T kindred user add user1 --password-stdin <<< 'quiet lantern nine rivers'"
 
 down: ## end the containers; their data stays in a volume
 	KINDRED_IMAGE=$(KINDRED_IMAGE) $(COMPOSE) --env-file .kindred/compose.env down

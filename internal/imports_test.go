@@ -22,6 +22,7 @@ var doors = map[string][]string{
 	"oauth":      nil,
 	"audit":      nil,
 	"password":   nil,
+	"breach":     nil,
 	"token":      nil,
 	"config":     nil,
 	"migrations": nil,
@@ -32,7 +33,7 @@ var doors = map[string][]string{
 	"web":        {"auth", "account", "oauth", "audit", "httpapi"},
 	"devdb":      {"migrations"},
 	"testdb":     {"devdb", "migrations"},
-	"cmd":        {"config", "auth", "store", "token", "password", "httpapi", "web", "revocation", "account", "audit", "family", "devdb", "migrations"},
+	"cmd":        {"config", "auth", "store", "token", "password", "httpapi", "web", "revocation", "account", "audit", "family", "devdb", "migrations", "breach"},
 }
 
 // keepers says which rooms may know a library, in product code.

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"index/suffixarray"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,7 +18,6 @@ import (
 	"kindred/internal/account"
 	"kindred/internal/audit"
 	"kindred/internal/auth"
-	"kindred/internal/config"
 	"kindred/internal/family"
 	"kindred/internal/testdb"
 )
@@ -60,15 +58,7 @@ func newArena(t testing.TB, settings ...string) *arena {
 	db := testdb.New(t)
 	// The longest interval: a replay is one, however slow the machine.
 	environ := serveEnvironment(db.URL(), append(settings, "REFRESH_REUSE_INTERVAL=60")...)
-	cfg, err := config.Load(config.Source{Environ: environ, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	beside, err := newServer(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(beside.store.Close)
+	beside := replicaBeside(t, environ)
 	for _, name := range []string{racer, onlooker} {
 		if _, err := beside.service.CreateUser(t.Context(), operator, name, firstPassword, account.RoleUser); err != nil {
 			t.Fatal(err)

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"kindred/internal/testdb"
@@ -35,6 +40,9 @@ func TestMigrate_UpStatusDown(t *testing.T) {
 	want(0, []string{"pending"}, "migrate", "status")
 }
 
+// goodPassword is one that the policy lets pass.
+const goodPassword = "quiet lantern nine rivers"
+
 func TestUser_AddDisableEnable(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -50,21 +58,64 @@ func TestUser_AddDisableEnable(t *testing.T) {
 			t.Errorf("%v prints the password", args)
 		}
 	}
-	want(0, "added user1, role user", "password123\n", "user", "add", "user1", "--password-stdin")
-	want(0, "role operator", "password456\r\n", "user", "add", "user2", "--role", "operator", "--password-stdin")
-	want(4, "already", "password123\n", "user", "add", "USER1", "--password-stdin")
-	want(4, "invalid password", "short\n", "user", "add", "user3", "--password-stdin")
-	want(4, "invalid role", "password123\n", "user", "add", "user3", "--role", "A B", "--password-stdin")
+	want(0, "added user1, role user", goodPassword+"\n", "user", "add", "user1", "--password-stdin")
+	want(0, "role operator", goodPassword+" too\r\n", "user", "add", "user2", "--role", "operator", "--password-stdin")
+	want(4, "already", goodPassword+"\n", "user", "add", "USER1", "--password-stdin")
+	want(4, "at least 15 characters", "short\n", "user", "add", "user3", "--password-stdin")
+	want(4, "too easy to guess", "password123password123\n", "user", "add", "user3", "--password-stdin")
+	want(4, "contains the username", "the user3 of nine rivers\n", "user", "add", "user3", "--password-stdin")
+	want(4, "invalid role", goodPassword+"\n", "user", "add", "user3", "--role", "A B", "--password-stdin")
 	want(2, "--password-stdin", "", "user", "add", "user3")
 	want(3, "no user", "", "user", "disable", "user3")
 
-	tokens := s.login(t, "user1")
+	login := func() answer { return s.mustPost(t, "/login", `{"username":"user1","password":"`+goodPassword+`"}`) }
+	tokens := login()
 	want(0, "", "", "user", "disable", "user1")
 	s.awaitStatus(t, "/protected", tokens.field(t, "accessToken"), http.StatusForbidden)
 	wantStatus(t, s.refresh(t, tokens.field(t, "refreshToken")), http.StatusForbidden)
-	wantStatus(t, s.mustPost(t, "/login", `{"username":"user1","password":"password123"}`), http.StatusBadRequest)
+	wantStatus(t, login(), http.StatusBadRequest)
 	want(0, "", "", "user", "enable", "user1")
-	s.login(t, "user1")
+	wantStatus(t, login(), http.StatusOK)
+}
+
+func TestUser_AddReadsTheSettingsOfPasswords(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	list := filepath.Join(t.TempDir(), "list.txt")
+	if err := os.WriteFile(list, []byte("Quiet Lantern Nine Rivers\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int64
+	breached := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			const suffix = "756C64BE9829635A05BCF695A92230E0BBD" // of the SHA-1 of "nine quiet lantern rivers"
+			fmt.Fprintln(w, suffix+":5")
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(breached.Close)
+	environ := []string{"DATABASE_URL=" + db.URL(), "PASSWORD_BLOCKLIST_FILE=" + list, "HIBP_URL=" + breached.URL, "PASSWORD_MIN_LENGTH=8", "PASSWORD_ARGON2_MEMORY=7168", "PASSWORD_ARGON2_ITERATIONS=5"}
+	for i, c := range []struct {
+		typed, part string
+		code        int
+	}{
+		{goodPassword, "on the list", 1}, {"nine quiet lantern rivers", "in a data breach", 1}, {"nine quiet lantern rivers", "added user1", 0},
+	} {
+		if stdout, stderr, code := run(t, c.typed, environ, "user", "add", "user1", "--password-stdin"); code != c.code || !strings.Contains(stdout+stderr, c.part) {
+			t.Errorf("%d: exit code %d, want %d with %q in\n%s%s", i, code, c.code, c.part, stdout, stderr)
+		}
+	}
+	var hash string
+	if err := db.Conn(t).QueryRow(t.Context(), `SELECT password_hash FROM users`).Scan(&hash); err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=7168,t=5,p=1$") {
+		t.Errorf("hash %q, error %v", hash, err)
+	}
+	for _, wrong := range []string{"PASSWORD_BLOCKLIST_FILE=" + t.TempDir() + "/none", "PASSWORD_BLOCKLIST_FILE=" + binary, "PASSWORD_MIN_LENGTH=7"} {
+		name, _, _ := strings.Cut(wrong, "=")
+		if _, stderr, code := run(t, goodPassword, []string{"DATABASE_URL=" + db.URL(), wrong}, "user", "add", "user2", "--password-stdin"); code != 1 || !strings.Contains(stderr, name) {
+			t.Errorf("%s: exit code %d: %s", wrong, code, stderr)
+		}
+	}
 }
 
 func TestCheck_FindsDamage(t *testing.T) {

@@ -117,9 +117,10 @@ func devKeyEncryptionKey(dir string) (string, error) {
 	return base64.StdEncoding.EncodeToString(key), err
 }
 
-// devUsers makes the two users where they do not stand yet.
+// devUsers makes the two users where they do not stand yet. Theirs are the only passwords that no policy is
+// asked about: the tutorial's is one of the worst there are.
 func devUsers(ctx context.Context, cfg config.Config, adminPassword string) error {
-	s, err := newServer(cfg, slog.New(slog.DiscardHandler))
+	s, err := newServer(cfg, slog.New(slog.DiscardHandler), anyPassword)
 	if err != nil {
 		return err
 	}
@@ -156,6 +157,7 @@ func banner(cfg config.Config, address, where, adminPassword string) string {
 	fmt.Fprintf(&b, "\nKindred %s is serving on %s (listening on %s)\n", version, url, address)
 	fmt.Fprintf(&b, "  PostgreSQL  %s\n", where)
 	fmt.Fprintf(&b, "  users       %s / %s, %s / %s (role admin)\n", devUser, devPassword, devAdmin, adminPassword)
+	fmt.Fprintf(&b, "              %s's password is the one exception to the password policy, which would refuse it\n", devUser)
 	fmt.Fprintf(&b, "\nA first session, to paste into another terminal:\n\n%s\n", session(url))
 	fmt.Fprintf(&b, "Ctrl-C ends it all; `%s dev --fresh` begins anew.\n\n", os.Args[0])
 	return b.String()

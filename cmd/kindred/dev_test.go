@@ -95,7 +95,10 @@ func TestDev_KeepsItsDataUntilFresh(t *testing.T) {
 	dir := t.TempDir()
 	first := startDev(t, dir, nil)
 	token := first.login(t, "user1").field(t, "refreshToken")
-	wantStatus(t, first.mustPost(t, "/register", `{"username":"ana","password":"password456"}`), http.StatusCreated)
+	// Only dev's own users are an exception to the policy, and it says so.
+	wantStatus(t, first.mustPost(t, "/register", `{"username":"ana","password":"password123"}`), http.StatusUnprocessableEntity)
+	wantStatus(t, first.mustPost(t, "/register", `{"username":"ana","password":"`+goodPassword+`"}`), http.StatusCreated)
+	first.banner.await(t, "(user1's password is the one exception to the password policy)")
 	first.endBySignal(t, syscall.SIGINT)
 
 	second := startDev(t, dir, nil)
@@ -104,7 +107,7 @@ func TestDev_KeepsItsDataUntilFresh(t *testing.T) {
 
 	fresh := startDev(t, dir, nil, "--fresh")
 	wantStatus(t, fresh.refresh(t, token), http.StatusForbidden)
-	wantStatus(t, fresh.mustPost(t, "/login", `{"username":"ana","password":"password456"}`), http.StatusBadRequest)
+	wantStatus(t, fresh.mustPost(t, "/login", `{"username":"ana","password":"`+goodPassword+`"}`), http.StatusBadRequest)
 	fresh.login(t, "user1")
 	fresh.endBySignal(t, syscall.SIGINT)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"kindred/internal/account"
+	"kindred/internal/config"
 	"kindred/internal/testdb"
 )
 
@@ -253,11 +256,28 @@ func (s *serving) awaitStatus(t testing.TB, path, bearer string, status int) tim
 
 func refreshBody(token string) string { return `{"refreshToken":"` + token + `"}` }
 
+// addUser makes a user with the password that everybody knows, which no policy would let pass.
 func addUser(t testing.TB, db, name string) {
 	t.Helper()
-	if _, stderr, code := run(t, "password123\n", []string{"DATABASE_URL=" + db}, "user", "add", name, "--password-stdin"); code != 0 {
-		t.Fatalf("user add: %s", stderr)
+	s := replicaBeside(t, serveEnvironment(db))
+	if _, err := s.service.CreateUser(t.Context(), operator, name, "password123", account.RoleUser); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// replicaBeside is a replica in this process, for what operators do; any password may be chosen there.
+func replicaBeside(t testing.TB, environ []string) *server {
+	t.Helper()
+	cfg, err := config.Load(config.Source{Environ: environ, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(cfg, slog.New(slog.DiscardHandler), anyPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.store.Close)
+	return s
 }
 
 func wantStatus(t testing.TB, a answer, status int) {

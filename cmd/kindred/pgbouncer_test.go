@@ -115,7 +115,8 @@ func TestPgBouncer_EverythingWorks(t *testing.T) {
 				environ = append(environ, "REVOCATION_LISTEN_URL="+db.URL())
 			}
 			cli := []string{"DATABASE_URL=" + through, "DATABASE_POOLER=transaction"}
-			if _, stderr, code := run(t, "password123\n", cli, "user", "add", "user1", "--password-stdin"); code != 0 {
+			addUser(t, db.URL(), "user1")
+			if _, stderr, code := run(t, goodPassword+"\n", cli, "user", "add", "user2", "--password-stdin"); code != 0 {
 				t.Fatalf("user add: %s", stderr)
 			}
 			a, b := startServing(t, environ), startServing(t, environ)

@@ -17,7 +17,6 @@ import (
 	"kindred/internal/auth"
 	"kindred/internal/config"
 	"kindred/internal/httpapi"
-	"kindred/internal/password"
 	"kindred/internal/revocation"
 	"kindred/internal/store"
 	"kindred/internal/token"
@@ -70,7 +69,8 @@ type server struct {
 	log       *slog.Logger
 }
 
-func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
+// newServer joins the parts. adjust has the last word on the rules of the use cases.
+func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)) (*server, error) {
 	secrets, err := newSecrets(cfg)
 	if err != nil {
 		return nil, err
@@ -78,6 +78,18 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 	nameKey, err := hkdf.Key(sha256.New, []byte(cfg.JWTRefreshSecret.Reveal()), nil, "kindred audit name tag", sha256.Size)
 	if err != nil {
 		return nil, fmt.Errorf("derive key for name tags: %w", err)
+	}
+	rules := auth.Config{
+		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
+		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey, AdminMaxAge: cfg.AdminMaxAge,
+		RevokePacedTheft: cfg.RevokePacedTheft, SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
+		MaxSessionsPerUser: cfg.MaxSessionsPerUser, PublicURL: cfg.PublicURL,
+	}
+	if err := choosingPasswords(cfg.Passwords, &rules); err != nil {
+		return nil, err
+	}
+	for _, change := range adjust {
+		change(&rules)
 	}
 	st, err := store.Open(store.Config{
 		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.DatabaseMaxConns, Pooled: cfg.DatabasePooled,
@@ -87,12 +99,7 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	blacklist := revocation.NewSet(time.Now)
-	service := auth.New(auth.Config{
-		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
-		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey, AdminMaxAge: cfg.AdminMaxAge,
-		RevokePacedTheft: cfg.RevokePacedTheft, SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
-		MaxSessionsPerUser: cfg.MaxSessionsPerUser, PublicURL: cfg.PublicURL,
-	}, st, blacklist, secrets, log)
+	service := auth.New(rules, st, blacklist, secrets, log)
 	api := httpapi.New(httpapi.Config{
 		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins, TrustedProxies: cfg.TrustedProxies,
 		RequestTimeout: cfg.RequestTimeout, Log: log,
@@ -122,7 +129,7 @@ func newServer(cfg config.Config, log *slog.Logger) (*server, error) {
 }
 
 func newSecrets(cfg config.Config) (auth.Secrets, error) {
-	hasher, err := password.New(password.Config{Params: password.DefaultParams(), Slots: cfg.HashSlots})
+	hasher, err := newHasher(cfg.Passwords, cfg.HashSlots)
 	if err != nil {
 		return auth.Secrets{}, err
 	}

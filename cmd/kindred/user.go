@@ -15,6 +15,7 @@ import (
 	"kindred/internal/account"
 	"kindred/internal/audit"
 	"kindred/internal/auth"
+	"kindred/internal/config"
 	"kindred/internal/httpapi"
 	"kindred/internal/password"
 	"kindred/internal/revocation"
@@ -41,7 +42,7 @@ func newUserAdd(p process) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return withUsers(cmd.Context(), p, func(ctx context.Context, users *auth.Service) error {
+		return withPasswords(cmd.Context(), p, func(ctx context.Context, users *auth.Service) error {
 			user, err := users.CreateUser(ctx, byOperator(), args[0], pass, role)
 			if err != nil {
 				return inWords(err, args[0])
@@ -58,20 +59,38 @@ func byOperator() auth.Caller { return auth.Caller{Actor: audit.ByCLI} }
 
 // withUsers runs one use case on users. It needs DATABASE_URL and no secret: no token is made or read.
 func withUsers(ctx context.Context, p process, do func(context.Context, *auth.Service) error) error {
-	return withUsersOf(ctx, p, auth.Config{}, do)
+	hasher, err := password.New(password.Config{Params: password.DefaultParams()})
+	if err != nil {
+		return err
+	}
+	return withUsersOf(ctx, p, auth.Config{}, hasher, do)
 }
 
-func withUsersOf(ctx context.Context, p process, config auth.Config, do func(context.Context, *auth.Service) error) error {
+// withPasswords is withUsers where a password is chosen: it needs the settings of passwords too.
+func withPasswords(ctx context.Context, p process, do func(context.Context, *auth.Service) error) error {
+	cfg, err := config.LoadPasswords(p.settings())
+	if err != nil {
+		return err
+	}
+	var rules auth.Config
+	if err := choosingPasswords(cfg, &rules); err != nil {
+		return err
+	}
+	hasher, err := newHasher(cfg, 0)
+	if err != nil {
+		return err
+	}
+	return withUsersOf(ctx, p, rules, hasher, do)
+}
+
+func withUsersOf(ctx context.Context, p process, rules auth.Config, hasher *password.Hasher, do func(context.Context, *auth.Service) error) error {
 	st, err := openStore(p)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	hasher, err := password.New(password.Config{Params: password.DefaultParams()})
-	if err != nil {
-		return err
-	}
-	return do(ctx, auth.New(config, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher}, slog.New(slog.DiscardHandler)))
+	log := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return do(ctx, auth.New(rules, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher}, log))
 }
 
 func inWords(err error, name string) error {

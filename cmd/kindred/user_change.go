@@ -19,7 +19,8 @@ type change struct {
 	use, short, long string
 	args             int
 	do               func(ctx context.Context, users *auth.Service, id string, args []string) error
-	done             string // a verb
+	done             string                                                                           // a verb
+	with             func(context.Context, process, func(context.Context, *auth.Service) error) error // nil: withUsers
 }
 
 // newUserChange makes a command of a change. It looks the user up once, so that whatever becomes of the name
@@ -27,8 +28,12 @@ type change struct {
 func newUserChange(p process, c change) *cobra.Command {
 	cmd := &cobra.Command{Use: c.use, Short: c.short, Long: c.long, Args: cobra.ExactArgs(c.args)}
 	out := newPrinter(p, cmd)
+	with := c.with
+	if with == nil {
+		with = withUsers
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return withUsers(cmd.Context(), p, func(ctx context.Context, users *auth.Service) error {
+		return with(cmd.Context(), p, func(ctx context.Context, users *auth.Service) error {
 			return changeUser(ctx, out, users, c, args)
 		})
 	}

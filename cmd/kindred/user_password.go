@@ -15,7 +15,7 @@ func newUserSetPassword(p process) *cobra.Command {
 	var fromStdin bool
 	var pass string
 	cmd := newUserChange(p, change{
-		use: "set-password USER", short: "Give a user another password and end all its sessions", args: 1, done: "changed the password of",
+		with: withPasswords, use: "set-password USER", short: "Give a user another password and end all its sessions", args: 1, done: "changed the password of",
 		long: "Gives a user another password and ends all its sessions. The password comes from a prompt or from standard\n" +
 			"input, never from the command line. Where the user can be reached, `kindred user reset-password` is better:\n" +
 			"nobody else then knows the password.",
@@ -49,7 +49,7 @@ func newUserResetPassword(p process) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return withUsersOf(cmd.Context(), p, auth.Config{PublicURL: url}, func(ctx context.Context, users *auth.Service) error {
+		return withUsersOf(cmd.Context(), p, auth.Config{PublicURL: url}, nil, func(ctx context.Context, users *auth.Service) error {
 			link, err := users.MakeResetLink(ctx, byOperator(), args[0])
 			if err != nil {
 				return inWords(err, args[0])

@@ -30,7 +30,7 @@ func TestRevokeSession_EndsThatOne(t *testing.T) {
 	b.wantSignedOut(t, gone)
 	b.wantRefused(t, gone.RefreshToken)
 	b.wantSignedIn(t, b.refresh(t, kept.RefreshToken))
-	by := one[string](t, db, `SELECT string_agg(actor || ' ' || (detail ->> 'reason'), ', ') FROM audit_events WHERE kind = 'family_revoked'`)
+	by := one[string](t, db, `SELECT string_agg(actor || ' ' || reason, ', ') FROM audit_events WHERE kind = 'family_revoked'`)
 	if want := asAdmin.Actor + " ended_by_admin"; by != want {
 		t.Errorf("the audit trail has %q, want %q", by, want)
 	}

@@ -73,7 +73,7 @@ func newReplicaAt(t testing.TB, db *testdb.DB, url string, options ...option) re
 func testConfig() auth.Config {
 	return auth.Config{
 		ReuseInterval: interval, IdleLifetime: idle, MaxLifetime: lifetime, AccessLifetime: access,
-		RegistrationOpen: true, NameKey: []byte("name key"), PublicURL: "https://id.example",
+		RegistrationOpen: true, NameKey: []byte("name key"), Passwords: account.AnyPassword(), PublicURL: "https://id.example",
 	}
 }
 

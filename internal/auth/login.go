@@ -12,6 +12,7 @@ import (
 	"kindred/internal/account"
 	"kindred/internal/audit"
 	"kindred/internal/family"
+	"kindred/internal/password"
 	"kindred/internal/store"
 	"kindred/internal/token"
 )
@@ -83,7 +84,7 @@ func (s *Service) verify(ctx context.Context, caller Caller, r LoginRequest) (ac
 	if err != nil {
 		return refused(err)
 	}
-	result, err := s.hasher.Verify(ctx, user.PasswordHash, pass.Reveal())
+	result, err := s.hasher.Verify(ctx, user.PasswordHash, pass.Reveal(), pass.Typed())
 	if err != nil {
 		return refused(unavailable(err))
 	}
@@ -226,9 +227,9 @@ func (s *Service) rehash(ctx context.Context, caller Caller, user account.User, 
 	}
 }
 
-// unavailable: hashing fails when the wait for a slot outlasts the request.
+// unavailable: hashing fails when too many want to, and when the wait for a slot outlasts the request.
 func unavailable(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, password.ErrBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("wait for hashing: %w: %w", ErrUnavailable, err)
 	}
 	return fmt.Errorf("check password: %w", err)

@@ -66,6 +66,10 @@ type Config struct {
 	RevokePacedTheft bool          // two parties that refresh in turns end the family
 	// NameKey hides names that belong to no user from the audit trail: people type passwords there.
 	NameKey []byte
+	// Passwords says which may be chosen; the zero value is strict.
+	Passwords account.PasswordPolicy
+	// Breached tells whether a password is known from a breach; nil: nobody is asked. Its errors are logged.
+	Breached func(ctx context.Context, password string) (bool, error)
 	// SigningAlgorithm is what new signing keys are made for.
 	SigningAlgorithm token.Algorithm
 	// MaxSessionsPerUser is how many live families a user may have; 0: any number.

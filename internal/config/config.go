@@ -5,6 +5,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,6 +41,7 @@ type Config struct {
 	MaxSessionsPerUser int
 	TrustedProxies     []netip.Prefix
 	CORSAllowedOrigins []string
+	Passwords          PasswordConfig
 	HashSlots          int // 0: the number of cores
 	LogLevel           slog.Level
 
@@ -56,7 +58,7 @@ type Setting struct {
 
 // Settings lists all variables in the order in which README shows them.
 func Settings() []Setting {
-	return []Setting{
+	return slices.Concat([]Setting{
 		{Name: databaseURL, File: true, Description: "PostgreSQL 15 or newer, as a URL or as keywords. Required"},
 		{Name: databaseMaxConns, Default: "16", Description: "connections that one replica opens at most"},
 		{Name: databasePooler, Default: "none", Description: "`transaction` where DATABASE_URL leads through PgBouncer in transaction mode: [what that needs](docs/operations.md#pgbouncer)"},
@@ -83,10 +85,11 @@ func Settings() []Setting {
 		{Name: maxSessionsPerUser, Default: "100", Description: "live sessions of one user; a login beyond ends the oldest; 1 to 10000"},
 		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, whose X-Forwarded-For is believed"},
 		{Name: corsAllowedOrigins, Description: "origins, separated by commas, whose pages may call with credentials"},
-		{Name: hashSlots, Default: "the number of cores", Description: "passwords that are hashed at once; each takes 19 MiB"},
+	}, passwordSettings(), []Setting{
+		{Name: hashSlots, Default: "the number of cores", Description: "passwords that are hashed at once, each in PASSWORD_ARGON2_MEMORY; eight times as many wait"},
 		{Name: logLevel, Default: "info", Description: "`debug`, `info`, `warn` or `error`"},
 		{Name: allowWeakSecrets, Default: "false", Description: "`true` lets short and placeholder secrets through"},
-	}
+	})
 }
 
 // The names of the variables.
@@ -161,6 +164,7 @@ func Load(source Source) (Config, error) {
 		MaxSessionsPerUser:       r.integer(maxSessionsPerUser, 100, 1, 10000),
 		TrustedProxies:           r.prefixes(trustedProxies),
 		CORSAllowedOrigins:       r.origins(corsAllowedOrigins),
+		Passwords:                r.passwords(),
 		HashSlots:                r.integer(hashSlots, 0, 1, 1024),
 		LogLevel:                 r.level(),
 	}

@@ -1,7 +1,9 @@
 package httpapi_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,6 +33,7 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 //	client add ID TYPE [may-introspect]   an OAuth client; its secret is kept in $IDSecret
 //	client rotate-secret|disable ID
 //	registration closed           restarts the replicas so that nobody can register
+//	passwords strict              restarts the replicas with the policy of passwords, which the other stories do without
 //	paced_theft revoke            restarts the replicas so that a paced theft ends the family
 //	replica N                     talks to replica 1 or 2 from here on
 //	browser                       from here on cookies are kept and sent, as a page of our origin does
@@ -64,6 +67,7 @@ func TestFlows(t *testing.T) {
 			"user": inStory((*story).user), "disable": inStory((*story).disable), "registration": inStory((*story).registration),
 			"enable": inStory((*story).enable), "remove": inStory((*story).remove), "role": inStory((*story).role),
 			"reset_link": inStory((*story).resetLink), "max_sessions": inStory((*story).maxSessions), "page": inStory((*story).page),
+			"passwords":   inStory((*story).passwords),
 			"paced_theft": inStory((*story).pacedTheft), "replica": inStory((*story).replica), "browser": inStory((*story).browser), "advance": inStory((*story).advance),
 			"get": inStory((*story).get), "delete": inStory((*story).delete), "options": inStory((*story).options),
 			"post": inStory((*story).post), "form": inStory((*story).form), "raw": inStory((*story).raw),
@@ -146,6 +150,17 @@ func (s *story) disable(c in) {
 func (s *story) registration(c in) {
 	c.wantArgs(1, 1)
 	s.start(replicaConfig{registration: c.args[0] == "open"})
+}
+
+// passwords: with a list, and with a service that knows of a breach and fails for some.
+func (s *story) passwords(c in) {
+	c.wantArgs(1, 1)
+	s.start(replicaConfig{registration: true, strict: c.args[0] == "strict", breached: func(_ context.Context, password string) (bool, error) {
+		if strings.HasPrefix(password, "trouble") {
+			return false, errors.New("the service is away")
+		}
+		return strings.HasPrefix(password, "breached"), nil
+	}})
 }
 
 func (s *story) pacedTheft(c in) {

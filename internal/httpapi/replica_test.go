@@ -1,12 +1,15 @@
 package httpapi_test
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	"kindred/internal/account"
 	"kindred/internal/auth"
 	"kindred/internal/httpapi"
 	"kindred/internal/password"
@@ -31,8 +34,10 @@ type replicaConfig struct {
 	timeout      time.Duration
 	maxConns     int32
 	registration bool
-	pacedTheft   bool          // revokes
-	maxSessions  int           // of one user; 0: any number
+	pacedTheft   bool // revokes
+	maxSessions  int  // of one user; 0: any number
+	strict       bool // about passwords, with a list
+	breached     func(context.Context, string) (bool, error)
 	log          io.Writer     // nil: none
 	keys         *token.Keys   // nil: a secret's
 	keyBox       *token.KeyBox // of keys of the database
@@ -69,10 +74,16 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	if config.log != nil {
 		log = slog.New(slog.NewJSONHandler(config.log, nil))
 	}
+	passwords := account.AnyPassword()
+	if config.strict {
+		list, err := account.ReadBlocklist(strings.NewReader("listed lantern of nine rivers"))
+		must(err)
+		passwords = account.PasswordPolicy{Blocklist: list}
+	}
 	service := auth.New(auth.Config{
 		RevokePacedTheft: config.pacedTheft,
 		ReuseInterval:    reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
-		RegistrationOpen: config.registration, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
+		RegistrationOpen: config.registration, Passwords: passwords, Breached: config.breached, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
 		MaxSessionsPerUser: config.maxSessions, PublicURL: publicURL,
 		AdminMaxAge: 15 * time.Minute,
 	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
