@@ -22,9 +22,9 @@ import (
 )
 
 func newUser(p process) *cobra.Command {
-	cmd := &cobra.Command{Use: "user", Short: "Add, list, change and delete users"}
+	cmd := &cobra.Command{Use: "user", Short: "Add, import, list, change and delete users"}
 	cmd.AddCommand(newUserAdd(p), newUserList(p), newUserShow(p), newUserSetRole(p), newUserSetPassword(p), newUserResetPassword(p),
-		newUserDisable(p), newUserEnable(p), newUserDelete(p))
+		newUserDisable(p), newUserEnable(p), newUserDelete(p), newUserImport(p))
 	return cmd
 }
 

@@ -130,15 +130,18 @@ func (i *Issuer) Issue(c AccessClaims) (string, error) {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// unregistered leaves out custom claims that bear a name of ours, in whatever case: there are readers, Go's
-// standard library among them, that take "Sub" for "sub".
+// unregistered leaves out custom claims that bear a name of ours.
 func unregistered(custom map[string]any) map[string]any {
-	ours := []string{"iss", "aud", "sub", "exp", "iat", "nbf", "jti", "sid", "client_id", "auth_time", "ver", "id", "username", "role"}
 	kept := maps.Clone(custom)
-	maps.DeleteFunc(kept, func(name string, _ any) bool {
-		return slices.ContainsFunc(ours, func(reserved string) bool { return strings.EqualFold(name, reserved) })
-	})
+	maps.DeleteFunc(kept, func(name string, _ any) bool { return IsOurs(name) })
 	return kept
+}
+
+// IsOurs tells whether a claim's name is one that Issue gives, in whatever case: there are readers, Go's standard
+// library among them, that take "Sub" for "sub".
+func IsOurs(claim string) bool {
+	ours := []string{"iss", "aud", "sub", "exp", "iat", "nbf", "jti", "sid", "client_id", "auth_time", "ver", "id", "username", "role"}
+	return slices.ContainsFunc(ours, func(name string) bool { return strings.EqualFold(name, claim) })
 }
 
 // Verifier checks access tokens. It is safe for concurrent use.
