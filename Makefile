@@ -12,7 +12,7 @@ COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOC
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race test-pgbouncer test-proxies test-clients bench bench-revocation lint fuzz image up down clean
+.PHONY: help run build test race test-pgbouncer test-proxies test-clients bench bench-revocation flood lint fuzz image up down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -45,6 +45,9 @@ test-clients: ## client libraries that we did not write, with Node.js 20 or late
 
 bench-revocation: ## how soon one replica refuses what another has revoked
 	REVOCATION_ROUNDS=$(REVOCATION_ROUNDS) go test -count=1 -timeout 30m -v -run '^TestServe_RevocationReachesTheOtherProcess$$' ./cmd/kindred
+
+flood: ## 1,000 wrong logins at once, and refreshes beside 32 login clients: memory and times
+	FLOOD_LOGINS=1000 FLOOD_REFRESHES=200 go test -count=1 -timeout 10m -v -run '^TestServe_FloodOfWrongLogins$$' ./cmd/kindred
 
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi

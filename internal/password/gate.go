@@ -3,6 +3,7 @@ package password
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -18,10 +19,12 @@ type gate struct {
 	waiting  atomic.Int64
 	maxQueue int64
 	maxWait  time.Duration
+
+	garbage atomic.Int64 // KiB that hashes took and that were not collected yet
 }
 
 func newGate(slots int) *gate {
-	const queueForEach, maxWait = 8, time.Second
+	const queueForEach, maxWait = 8, 800 * time.Millisecond
 	return &gate{slots: make(chan struct{}, slots), maxQueue: int64(queueForEach * slots), maxWait: maxWait}
 }
 
@@ -54,4 +57,13 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 }
 
-func (g *gate) leave() { <-g.slots }
+// leave gives the slot back, but not before the memory of the hash is free: argon2 takes it anew each time, and
+// the collector by itself would let as much again pile up as is in use. Cheap hashes are let pile up a little.
+func (g *gate) leave(memoryKiB uint32) {
+	const mostKiB = 7 << 10
+	if g.garbage.Add(int64(memoryKiB)) >= mostKiB {
+		g.garbage.Store(0)
+		runtime.GC()
+	}
+	<-g.slots
+}

@@ -48,7 +48,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if err := h.gate.enter(ctx); err != nil {
 		return "", err
 	}
-	defer h.gate.leave()
+	defer h.gate.leave(h.params.MemoryKiB)
 	made := phc{prefix: argon2idPrefix, params: h.params, salt: make([]byte, saltBytes)}
 	rand.Read(made.salt)
 	made.tag = h.derive(password, h.params, made.salt, tagBytes)
@@ -69,7 +69,7 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string, spellings ..
 	if err := h.gate.enter(ctx); err != nil {
 		return Result{}, err
 	}
-	defer h.gate.leave()
+	defer h.gate.leave(h.params.MemoryKiB)
 	if strings.HasPrefix(hash, argon2idPrefix) {
 		return h.verifyOurs(hash, password)
 	}
