@@ -106,10 +106,18 @@ func TestUser_AddReadsTheSettingsOfPasswords(t *testing.T) {
 			t.Errorf("%d: exit code %d, want %d with %q in\n%s%s", i, code, c.code, c.part, stdout, stderr)
 		}
 	}
-	var hash string
-	if err := db.Conn(t).QueryRow(t.Context(), `SELECT password_hash FROM users`).Scan(&hash); err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=7168,t=5,p=1$") {
-		t.Errorf("hash %q, error %v", hash, err)
+	wantHash := func(prefix string) {
+		t.Helper()
+		var hash string
+		if err := db.Conn(t).QueryRow(t.Context(), `SELECT password_hash FROM users`).Scan(&hash); err != nil || !strings.HasPrefix(hash, prefix) {
+			t.Errorf("hash %q, want %s, error %v", hash, prefix, err)
+		}
 	}
+	wantHash("$argon2id$v=19$m=7168,t=5,p=1$")
+	// Where the settings are others, the next login makes another hash.
+	s := startServing(t, serveEnvironment(db.URL(), "PASSWORD_ARGON2_MEMORY=9216", "PASSWORD_ARGON2_ITERATIONS=4", "PASSWORD_ARGON2_PARALLELISM=2"))
+	wantStatus(t, s.mustPost(t, "/login", `{"username":"user1","password":"nine quiet lantern rivers"}`), http.StatusOK)
+	wantHash("$argon2id$v=19$m=9216,t=4,p=2$")
 	for _, wrong := range []string{"PASSWORD_BLOCKLIST_FILE=" + t.TempDir() + "/none", "PASSWORD_BLOCKLIST_FILE=" + binary, "PASSWORD_MIN_LENGTH=7"} {
 		name, _, _ := strings.Cut(wrong, "=")
 		if _, stderr, code := run(t, goodPassword, []string{"DATABASE_URL=" + db.URL(), wrong}, "user", "add", "user2", "--password-stdin"); code != 1 || !strings.Contains(stderr, name) {

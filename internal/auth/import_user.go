@@ -32,8 +32,8 @@ type ImportedUser struct {
 }
 
 // ImportUser creates a user whose password only its hash is known of: no policy is asked, and the first login
-// makes a hash of today's kind. Once the user stands, a further call is ErrUsernameTaken, whatever became of
-// the user meanwhile. Errors: ErrUsernameTaken, ErrUserIDTaken, *account.InvalidError.
+// makes a hash of today's kind. While the user lives, a further call changes nothing.
+// Errors: ErrUsernameTaken, ErrUserIDTaken, *account.InvalidError.
 func (s *Service) ImportUser(ctx context.Context, caller Caller, u ImportedUser) error {
 	imported, err := checkImported(u)
 	if err != nil {

@@ -174,7 +174,8 @@ func TestRegister(t *testing.T) {
 		t.Errorf("taken: error %v", err)
 	}
 	var invalid *account.InvalidError
-	if _, err := open.Register(t.Context(), caller, "bob", "short"); !errors.As(err, &invalid) || invalid.Field != "password" {
+	strict := newReplica(t, db, func(c *auth.Config, _ *[]string) { c.Passwords = account.PasswordPolicy{} })
+	if _, err := strict.Register(t.Context(), caller, "bob", "short"); !errors.As(err, &invalid) || invalid.Field != "password" {
 		t.Errorf("short password: error %v", err)
 	}
 	if _, err := open.Register(t.Context(), caller, " bob", userPassword); !errors.As(err, &invalid) || invalid.Field != "username" {
