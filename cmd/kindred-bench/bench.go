@@ -25,7 +25,7 @@ import (
 const (
 	clients      = 64
 	userAgent    = "kindred-bench"
-	userPassword = "password123"
+	userPassword = "quiet lantern nine rivers"
 )
 
 // bench is everything that runs while it measures.

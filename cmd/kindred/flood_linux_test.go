@@ -22,7 +22,7 @@ import (
 // A flood of wrong logins takes the memory of the hashes that run, not of those that wait; everybody gets
 // an answer, and sessions go on. `make flood` runs it in full size and prints its figures.
 func TestServe_FloodOfWrongLogins(t *testing.T) {
-	size, refreshes := fromEnvironment(t, "FLOOD_LOGINS", 200), fromEnvironment(t, "FLOOD_REFRESHES", 10)
+	size, refreshes := fromEnvironment(t, "FLOOD_LOGINS", 1000), fromEnvironment(t, "FLOOD_REFRESHES", 10)
 	slots := fromEnvironment(t, "HASH_SLOTS", runtime.NumCPU())
 	db := testdb.New(t)
 	addUser(t, db.URL(), "user1")
