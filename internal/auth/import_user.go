@@ -55,7 +55,7 @@ func checkImported(u ImportedUser) (store.ImportedUser, error) {
 	refuse := func(field, reason string) (store.ImportedUser, error) {
 		return store.ImportedUser{}, &account.InvalidError{Field: field, Reason: reason}
 	}
-	name, err := account.ParseUsername(u.Username)
+	name, err := account.NewUsername(u.Username)
 	if err != nil {
 		return store.ImportedUser{}, err
 	}
