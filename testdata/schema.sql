@@ -155,6 +155,20 @@ TABLE signing_keys
     CONSTRAINT signing_keys_algorithm_is_known CHECK ((algorithm = ANY (ARRAY['ES256'::text, 'EdDSA'::text, 'RS256'::text])))
     CONSTRAINT signing_keys_pkey PRIMARY KEY (id)
     CONSTRAINT signing_keys_sign_once_published CHECK ((sign_from >= published_at))
+TABLE throttle WITH (fillfactor=50)
+    key bytea NOT NULL
+    scope text NOT NULL
+    failures integer NOT NULL DEFAULT 0
+    charged_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone
+    opens_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone
+    untold integer NOT NULL DEFAULT 0
+    refusals_told_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone
+    throttlings_told_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone
+    CONSTRAINT throttle_counts_are_not_negative CHECK (((failures >= 0) AND (untold >= 0)))
+    CONSTRAINT throttle_key_is_a_hash CHECK ((octet_length(key) = 32))
+    CONSTRAINT throttle_pkey PRIMARY KEY (key)
+    CONSTRAINT throttle_scope_is_named CHECK ((scope <> ''::text))
+    CONSTRAINT throttle_times_are_finite CHECK ((isfinite(charged_at) AND isfinite(opens_at)))
 TABLE token_families WITH (fillfactor=50)
     id uuid NOT NULL
     user_id uuid NOT NULL

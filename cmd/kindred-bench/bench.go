@@ -108,7 +108,7 @@ func (b *bench) startKindred(ctx context.Context, program, databaseURL, refreshS
 	}
 	b.atEnd(func() error { b.proxy.close(); return nil })
 	// The feed goes past the proxy: it reads for itself and not for a request.
-	settings = append(settings, "DATABASE_URL="+through, "REVOCATION_LISTEN_URL="+databaseURL, "REGISTRATION=open")
+	settings = append(settings, "DATABASE_URL="+through, "REVOCATION_LISTEN_URL="+databaseURL, "REGISTRATION=open", "REGISTRATIONS_PER_NETWORK=1000/1000")
 	b.counted, err = b.startServer(ctx, "counted", settings, program, "serve")
 	return err
 }

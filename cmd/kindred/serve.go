@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kindred/internal/account"
 	"kindred/internal/auth"
 	"kindred/internal/config"
 	"kindred/internal/httpapi"
@@ -79,11 +80,19 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 	if err != nil {
 		return nil, fmt.Errorf("derive key for name tags: %w", err)
 	}
+	guessKey, err := hkdf.Key(sha256.New, []byte(cfg.JWTRefreshSecret.Reveal()), nil, "kindred guess counters", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("derive key for counters of guesses: %w", err)
+	}
 	rules := auth.Config{
 		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
 		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey, AdminMaxAge: cfg.AdminMaxAge,
 		RevokePacedTheft: cfg.RevokePacedTheft, SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
 		MaxSessionsPerUser: cfg.MaxSessionsPerUser, PublicURL: cfg.PublicURL,
+		GuessKey: guessKey, Guesses: auth.GuessLimits{
+			PerNetwork: account.Bucket(cfg.GuessesPerNetwork), Overall: account.Bucket(cfg.GuessesOverall),
+			Registrations: account.Bucket(cfg.RegistrationsRate),
+		},
 	}
 	if err := choosingPasswords(cfg.Passwords, &rules); err != nil {
 		return nil, err
@@ -101,7 +110,8 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 	blacklist := revocation.NewSet(time.Now)
 	service := auth.New(rules, st, blacklist, secrets, log)
 	api := httpapi.New(httpapi.Config{
-		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins, TrustedProxies: cfg.TrustedProxies,
+		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins,
+		Proxies:        httpapi.Proxies{Trusted: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader},
 		RequestTimeout: cfg.RequestTimeout, Log: log,
 	}, service)
 	web.Mount(api, service)
@@ -141,6 +151,10 @@ func newSecrets(cfg config.Config) (auth.Secrets, error) {
 	if err != nil {
 		return auth.Secrets{}, err
 	}
+	devices, err := token.NewDeviceCodec([]byte(cfg.JWTRefreshSecret.Reveal()), previous...)
+	if err != nil {
+		return auth.Secrets{}, err
+	}
 	box, err := newKeyBox(cfg.KeyEncryptionKey, cfg.KeyEncryptionKeyPrevious)
 	if err != nil {
 		return auth.Secrets{}, err
@@ -160,7 +174,7 @@ func newSecrets(cfg config.Config) (auth.Secrets, error) {
 	if err != nil {
 		return auth.Secrets{}, err
 	}
-	return auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: box}, nil
+	return auth.Secrets{Hasher: hasher, Codec: codec, Devices: devices, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: box}, nil
 }
 
 // newKeyBox is nil where no key-encryption key is set.
@@ -220,8 +234,9 @@ func (s *server) run(ctx context.Context, listener net.Listener, ready func(addr
 	return nil
 }
 
-// maintain makes partitions long before they are needed, deletes revocations and reset links that are of no
-// use any more, and says which settings the sessions lack. Should the first fail, a login that misses a partition makes it.
+// maintain makes partitions long before they are needed, deletes revocations, reset links and counts of guesses
+// that are of no use any more, and says which settings the sessions lack. Should the first fail, a login that
+// misses a partition makes it.
 func (s *server) maintain(ctx context.Context) {
 	const calm, troubled, limit = time.Hour, 5 * time.Second, 30 * time.Second
 	failing := false
@@ -231,7 +246,8 @@ func (s *server) maintain(ctx context.Context) {
 		if len(loose) > 0 {
 			s.log.Warn("sessions of the database are not bounded as they should be", "settings", loose)
 		}
-		err = errors.Join(err, s.store.EnsurePartitions(attempt), s.store.PurgeRevocations(attempt), s.store.PurgeResets(attempt))
+		err = errors.Join(err, s.store.EnsurePartitions(attempt), s.store.PurgeRevocations(attempt), s.store.PurgeResets(attempt),
+			s.service.PurgeGuesses(attempt))
 		cancel()
 		if err != nil && !failing && ctx.Err() == nil {
 			s.log.Warn("maintenance failed; it is tried again until it succeeds", "error", err)

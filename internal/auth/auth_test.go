@@ -39,6 +39,7 @@ const (
 type replica struct {
 	*auth.Service
 	statements *statements
+	hasher     *password.Hasher
 	store      *store.Store
 	blacklist  *revocation.Set
 	fed        bool // a feed keeps the blacklist; else each check asks the database
@@ -73,7 +74,7 @@ func newReplicaAt(t testing.TB, db *testdb.DB, url string, options ...option) re
 func testConfig() auth.Config {
 	return auth.Config{
 		ReuseInterval: interval, IdleLifetime: idle, MaxLifetime: lifetime, AccessLifetime: access,
-		RegistrationOpen: true, NameKey: []byte("name key"), Passwords: account.AnyPassword(), PublicURL: "https://id.example",
+		RegistrationOpen: true, NameKey: []byte("name key"), GuessKey: []byte("guess key"), Passwords: account.AnyPassword(), PublicURL: "https://id.example",
 	}
 }
 
@@ -87,7 +88,7 @@ func join(t testing.TB, url string, config auth.Config, secrets auth.Secrets, bl
 	}
 	t.Cleanup(st.Close)
 	service := auth.New(config, st, blacklist, secrets, slog.New(slog.DiscardHandler))
-	return replica{Service: service, statements: counted, store: st, blacklist: blacklist}
+	return replica{Service: service, statements: counted, hasher: secrets.Hasher, store: st, blacklist: blacklist}
 }
 
 // feed starts the feed of a replica, by a way of its own, and returns the replica once it has read.
@@ -138,12 +139,14 @@ func newSecrets(t testing.TB, db *testdb.DB, refresh []string, keys *token.Keys)
 	}
 	codec, err := token.NewRefreshCodec([]byte(refresh[0]), previous...)
 	must(err)
+	devices, err := token.NewDeviceCodec([]byte(refresh[0]), previous...)
+	must(err)
 	config := token.AccessConfig{Issuer: "https://id.example", Audience: "https://id.example", Keys: keys, Now: db.Now}
 	issuer, err := token.NewIssuer(config)
 	must(err)
 	verifier, err := token.NewVerifier(config)
 	must(err)
-	return auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys}
+	return auth.Secrets{Hasher: hasher, Codec: codec, Devices: devices, Issuer: issuer, Verifier: verifier, Keys: keys}
 }
 
 // caller has an address and a user agent, with bytes that no row may hold.

@@ -19,17 +19,20 @@ import (
 
 // LoginRequest carries what the user typed.
 type LoginRequest struct {
-	Username string
-	Password string
-	Client   ClientCredentials
+	Username    string
+	Password    string
+	Client      ClientCredentials
+	DeviceToken string // of an earlier login on the same device; empty: none
 }
 
 // errStale: between the check of the password and the user's lock the hash changed.
 var errStale = errors.New("password hash changed meanwhile")
 
 // Login starts a family. The error is ErrInvalidCredentials for an unknown name, a wrong password
-// and a disabled user alike, and each of them costs the same hashing (OWASP ASVS 5.0 §6.3.8). It is
-// ErrInvalidClient, before any password is looked at, if the client is not to be believed.
+// and a disabled user alike, and each of them costs the same hashing (OWASP ASVS 5.0 §6.3.8) and the same
+// statements. It is a *ThrottledError, without any hashing, for whoever has guessed too often, whether or
+// not anybody has the name; and ErrInvalidClient, before any password is looked at, if the client is not
+// to be believed.
 func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tokens, error) {
 	client, err := s.client(ctx, r.Client)
 	if err != nil {
@@ -38,23 +41,42 @@ func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tok
 	if err := s.canSign(ctx); err != nil {
 		return Tokens{}, err
 	}
+	pass, err := account.ParsePassword(r.Password)
+	if err != nil {
+		// No user can have such a password, so that it guesses nothing: no name is looked up, nothing counted.
+		return Tokens{}, ErrInvalidCredentials
+	}
+	device, err := s.device(ctx, r)
+	if err != nil {
+		return Tokens{}, err
+	}
+	guess, err := s.reserveLogin(ctx, caller, r.Username, device)
+	if err != nil {
+		return Tokens{}, err
+	}
+	tokens, err := s.logIn(ctx, caller, r.Username, pass, client.ID, device)
+	return tokens, s.settle(ctx, caller, guess, err)
+}
+
+// logIn is a login that is charged. The error is a *refusal if the guess was wrong.
+func (s *Service) logIn(ctx context.Context, caller Caller, username string, pass account.Password, clientID string, device knownDevice) (Tokens, error) {
 	const attempts = 2 // a hash that changes twice during one login waits for the next
 	for range attempts {
-		user, pass, err := s.verify(ctx, caller, r)
+		user, matched, err := s.verify(ctx, username, pass)
 		if err != nil {
 			return Tokens{}, err
 		}
-		tokens, err := s.startFamily(ctx, caller, user, client.ID)
+		tokens, err := s.startFamily(ctx, caller, user, clientID, device)
 		if errors.Is(err, errStale) {
 			continue
 		}
 		if errors.Is(err, ErrInvalidCredentials) {
-			return Tokens{}, s.refuseLogin(ctx, caller, user.ID, "disabled")
+			return Tokens{}, &refusal{why: "disabled", user: someID(user.ID)}
 		}
 		if err != nil {
 			return Tokens{}, err
 		}
-		s.rehash(ctx, caller, user, pass)
+		s.rehash(ctx, caller, user, matched)
 		return tokens, nil
 	}
 	return Tokens{}, fmt.Errorf("log in: %w: %w", ErrUnavailable, errStale)
@@ -66,33 +88,28 @@ type verified struct {
 	rehash   bool // its hash is not what would be made today
 }
 
-// verify finds the user and checks the password, with the same work whether or not there is one.
-func (s *Service) verify(ctx context.Context, caller Caller, r LoginRequest) (account.User, verified, error) {
+// verify finds the user and checks the password, with the same work whether or not there is one. The error
+// is a *refusal if it does not match or the user is disabled.
+func (s *Service) verify(ctx context.Context, username string, pass account.Password) (account.User, verified, error) {
 	refused := func(err error) (account.User, verified, error) { return account.User{}, verified{}, err }
-	pass, err := account.ParsePassword(r.Password)
-	if err != nil {
-		// No user can have such a password; it is refused before any name is looked up.
-		return refused(s.refuseUnknown(ctx, caller, r.Username, "impossible_password"))
-	}
-	user, err := s.findUser(ctx, r.Username)
+	user, err := s.findUser(ctx, username)
 	if errors.Is(err, store.ErrNotFound) {
 		if err := s.hasher.VerifyAbsent(ctx, pass.Reveal()); err != nil {
 			return refused(unavailable(err))
 		}
-		return refused(s.refuseUnknown(ctx, caller, r.Username, "unknown_user"))
+		return refused(&refusal{why: "unknown_user"})
 	}
 	if err != nil {
 		return refused(err)
 	}
 	result, err := s.hasher.Verify(ctx, user.PasswordHash, pass.Reveal(), pass.Typed())
-	if err != nil {
+	switch {
+	case err != nil:
 		return refused(unavailable(err))
-	}
-	if !result.Match {
-		return refused(s.refuseLogin(ctx, caller, user.ID, "wrong_password"))
-	}
-	if !user.Enabled() {
-		return refused(s.refuseLogin(ctx, caller, user.ID, "disabled"))
+	case !result.Match:
+		return refused(&refusal{why: "wrong_password", user: someID(user.ID)})
+	case !user.Enabled():
+		return refused(&refusal{why: "disabled", user: someID(user.ID)})
 	}
 	return user, verified{password: pass, rehash: result.Rehash}, nil
 }
@@ -110,7 +127,7 @@ func (s *Service) findUser(ctx context.Context, typed string) (account.User, err
 }
 
 // beginFamily starts a family for a user whose password was checked, under the user's lock.
-func (s *Service) beginFamily(ctx context.Context, caller Caller, verified account.User, clientID string, alone bool) (Tokens, error) {
+func (s *Service) beginFamily(ctx context.Context, caller Caller, verified account.User, clientID string, device knownDevice, alone bool) (Tokens, error) {
 	var grant store.Grant
 	var refresh token.RefreshToken
 	err := s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
@@ -151,7 +168,12 @@ func (s *Service) beginFamily(ctx context.Context, caller Caller, verified accou
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.tokens(grant, refresh)
+	tokens, err := s.tokens(grant, refresh)
+	if err != nil {
+		return Tokens{}, err
+	}
+	tokens.DeviceToken = s.deviceToken(grant, device)
+	return tokens, nil
 }
 
 // shareClient keeps a client from being disabled until the family stands that is begun through it. The
@@ -185,25 +207,6 @@ func (s *Service) firstGeneration(caller Caller, userID uuid.UUID, clientID stri
 		AccessUntil:    earlier(now.Add(s.config.AccessLifetime), expires),
 		FirstUserAgent: cleanUserAgent(caller.UserAgent), FirstAddress: caller.Address,
 	}, refresh, nil
-}
-
-// refuseLogin records why and answers ErrInvalidCredentials, or ErrUnavailable if that cannot be.
-func (s *Service) refuseLogin(ctx context.Context, caller Caller, userID uuid.UUID, why string) error {
-	return s.refuse(ctx, caller, audit.Event{Kind: audit.LoginRefused, UserID: someID(userID), Reason: why})
-}
-
-// refuseUnknown records a name that may be a password only as a short keyed hash.
-func (s *Service) refuseUnknown(ctx context.Context, caller Caller, typed, why string) error {
-	detail := map[string]any{"name_tag": audit.NameTag(s.config.NameKey, typed)}
-	return s.refuse(ctx, caller, audit.Event{Kind: audit.LoginRefused, Reason: why, Detail: detail})
-}
-
-func (s *Service) refuse(ctx context.Context, caller Caller, e audit.Event) error {
-	err := s.change(ctx, caller, func(ctx context.Context, _ *store.Tx, j *journal) error { return j.add(ctx, e) })
-	if err != nil {
-		return err
-	}
-	return ErrInvalidCredentials
 }
 
 // rehash replaces a hash that is not what would be made today, now that the password is at hand: in

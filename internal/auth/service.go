@@ -70,6 +70,9 @@ type Config struct {
 	Passwords account.PasswordPolicy
 	// Breached tells whether a password is known from a breach; nil: nobody is asked. Its errors are logged.
 	Breached func(ctx context.Context, password string) (bool, error)
+	// GuessKey hides names and networks in the rows in which guesses are counted.
+	GuessKey []byte
+	Guesses  GuessLimits
 	// SigningAlgorithm is what new signing keys are made for.
 	SigningAlgorithm token.Algorithm
 	// MaxSessionsPerUser is how many live families a user may have; 0: any number.
@@ -85,6 +88,7 @@ type Service struct {
 	blacklist *revocation.Set
 	hasher    *password.Hasher
 	codec     *token.RefreshCodec
+	devices   *token.DeviceCodec
 	issuer    *token.Issuer
 	verifier  *token.Verifier
 	keys      *token.Keys
@@ -98,6 +102,7 @@ type Service struct {
 type Secrets struct {
 	Hasher   *password.Hasher
 	Codec    *token.RefreshCodec
+	Devices  *token.DeviceCodec // nil: no device is ever known
 	Issuer   *token.Issuer
 	Verifier *token.Verifier
 	Keys     *token.Keys   // of issuer and verifier
@@ -109,7 +114,7 @@ type Secrets struct {
 func New(config Config, st *store.Store, blacklist *revocation.Set, secrets Secrets, log *slog.Logger) *Service {
 	return &Service{
 		config: config, store: st, blacklist: blacklist, log: log, hasher: secrets.Hasher, codec: secrets.Codec,
-		issuer: secrets.Issuer, verifier: secrets.Verifier, keys: secrets.Keys, keyBox: secrets.KeyBox,
+		devices: secrets.Devices, issuer: secrets.Issuer, verifier: secrets.Verifier, keys: secrets.Keys, keyBox: secrets.KeyBox,
 		reading: keyReading{turn: make(chan struct{}, 1)},
 	}
 }
@@ -129,6 +134,7 @@ type Tokens struct {
 	RefreshToken     string
 	ExpiresIn        time.Duration // of the access token, whole seconds
 	RefreshExpiresIn time.Duration // of the refresh token if it is not used, whole seconds
+	DeviceToken      string        // of a login: to be sent with the next one on the same device
 }
 
 // NotReadyError tells an operator why this replica should get no requests.

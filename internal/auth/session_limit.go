@@ -22,11 +22,11 @@ const crowd = 50
 // startFamily begins a session, and ends the oldest of a user who then has more than MaxSessionsPerUser, in the
 // same transaction. Logins share the user's row while there are few sessions. Near the limit one goes after the
 // other, so that each counts the one before; the lock is never upgraded, since two that try wait for each other.
-func (s *Service) startFamily(ctx context.Context, caller Caller, verified account.User, clientID string) (Tokens, error) {
+func (s *Service) startFamily(ctx context.Context, caller Caller, verified account.User, clientID string, device knownDevice) (Tokens, error) {
 	limit := s.config.MaxSessionsPerUser
-	tokens, err := s.beginFamily(ctx, caller, verified, clientID, limit > 0 && limit <= crowd)
+	tokens, err := s.beginFamily(ctx, caller, verified, clientID, device, limit > 0 && limit <= crowd)
 	if errors.Is(err, errCrowded) {
-		return s.beginFamily(ctx, caller, verified, clientID, true)
+		return s.beginFamily(ctx, caller, verified, clientID, device, true)
 	}
 	return tokens, err
 }

@@ -14,12 +14,18 @@ import (
 )
 
 // Register creates a user of role user, where the operator lets people do so themselves. Errors:
-// ErrRegistrationClosed, ErrUsernameTaken, *account.InvalidError.
+// ErrRegistrationClosed, ErrUsernameTaken, *account.InvalidError, *ThrottledError.
 func (s *Service) Register(ctx context.Context, caller Caller, username, password string) (account.User, error) {
 	if !s.config.RegistrationOpen {
 		return account.User{}, ErrRegistrationClosed
 	}
-	return s.CreateUser(ctx, caller, username, password, account.RoleUser)
+	a, err := s.reserveRegistration(ctx, caller)
+	if err != nil {
+		return account.User{}, err
+	}
+	user, err := s.CreateUser(ctx, caller, username, password, account.RoleUser)
+	s.settleRegistration(ctx, a, err)
+	return user, err
 }
 
 // CreateUser creates a user of any role. Errors: ErrUsernameTaken, *account.InvalidError.

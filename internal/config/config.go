@@ -40,6 +40,10 @@ type Config struct {
 	AdminMaxAge        time.Duration // since an admin's login
 	MaxSessionsPerUser int
 	TrustedProxies     []netip.Prefix
+	ForwardedHeader    bool // trusted proxies write Forwarded, not X-Forwarded-For
+	GuessesPerNetwork  Rate
+	GuessesOverall     Rate
+	RegistrationsRate  Rate // per network
 	CORSAllowedOrigins []string
 	Passwords          PasswordConfig
 	HashSlots          int // 0: the number of cores
@@ -47,6 +51,9 @@ type Config struct {
 
 	Warnings []string // weak secrets that were let through, by name
 }
+
+// Rate lets Burst through at once and PerMinute for good.
+type Rate struct{ Burst, PerMinute int }
 
 // Setting documents one variable.
 type Setting struct {
@@ -83,7 +90,11 @@ func Settings() []Setting {
 		{Name: registration, Default: "closed", Description: "`open` lets people register; `dev` opens it"},
 		{Name: adminMaxAge, Default: "15m", Description: "how long after a login an admin's session may use `/admin`; 1m to 24h"},
 		{Name: maxSessionsPerUser, Default: "100", Description: "live sessions of one user; a login beyond ends the oldest; 1 to 10000"},
-		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, whose X-Forwarded-For is believed"},
+		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, that are believed about [the client's address](docs/guessing.md#whose-address)"},
+		{Name: forwardedHeader, Default: "x-forwarded-for", Description: "the header that they write: `x-forwarded-for` or `forwarded` (RFC 7239)"},
+		{Name: guessesPerNetwork, Default: "300/30", Description: "[wrong guesses](docs/guessing.md) that one network (/24, /48) has: a burst / so many a minute"},
+		{Name: guessesOverall, Default: "3000/300", Description: "wrong guesses that all networks together have"},
+		{Name: registrationsPerNetwork, Default: "30/10", Description: "registrations that one network may try"},
 		{Name: corsAllowedOrigins, Description: "origins, separated by commas, whose pages may call with credentials"},
 	}, passwordSettings(), []Setting{
 		{Name: hashSlots, Default: "the number of cores", Description: "passwords that are hashed at once, each in PASSWORD_ARGON2_MEMORY; eight times as many wait"},
@@ -119,6 +130,10 @@ const (
 	adminMaxAge              = "ADMIN_MAX_AGE"
 	maxSessionsPerUser       = "MAX_SESSIONS_PER_USER"
 	trustedProxies           = "TRUSTED_PROXIES"
+	forwardedHeader          = "FORWARDED_HEADER"
+	guessesPerNetwork        = "GUESSES_PER_NETWORK"
+	guessesOverall           = "GUESSES_OVERALL"
+	registrationsPerNetwork  = "REGISTRATIONS_PER_NETWORK"
 	corsAllowedOrigins       = "CORS_ALLOWED_ORIGINS"
 	hashSlots                = "HASH_SLOTS"
 	logLevel                 = "LOG_LEVEL"
@@ -163,6 +178,10 @@ func Load(source Source) (Config, error) {
 		AdminMaxAge:              r.duration(adminMaxAge, 15*time.Minute, time.Minute, 24*time.Hour),
 		MaxSessionsPerUser:       r.integer(maxSessionsPerUser, 100, 1, 10000),
 		TrustedProxies:           r.prefixes(trustedProxies),
+		ForwardedHeader:          r.choice(forwardedHeader, "x-forwarded-for", "x-forwarded-for", "forwarded") == "forwarded",
+		GuessesPerNetwork:        r.rate(guessesPerNetwork, Rate{300, 30}),
+		GuessesOverall:           r.rate(guessesOverall, Rate{3000, 300}),
+		RegistrationsRate:        r.rate(registrationsPerNetwork, Rate{30, 10}),
 		CORSAllowedOrigins:       r.origins(corsAllowedOrigins),
 		Passwords:                r.passwords(),
 		HashSlots:                r.integer(hashSlots, 0, 1, 1024),

@@ -277,6 +277,23 @@ func (r *reader) integer(name string, otherwise, low, high int) int {
 	return n
 }
 
+// rate reads a burst and a number a minute, as in 300/30.
+func (r *reader) rate(name string, otherwise Rate) Rate {
+	const most = 1_000_000
+	value := r.values[name]
+	if value == "" {
+		return otherwise
+	}
+	burst, perMinute, found := strings.Cut(value, "/")
+	b, burstErr := strconv.Atoi(strings.TrimSpace(burst))
+	m, minuteErr := strconv.Atoi(strings.TrimSpace(perMinute))
+	if !found || burstErr != nil || minuteErr != nil || min(b, m) < 1 || max(b, m) > most {
+		r.problem(name, fmt.Sprintf("must be a burst and a number a minute, each from 1 to %d: 300/30", most))
+		return otherwise
+	}
+	return Rate{b, m}
+}
+
 func (r *reader) choice(name, otherwise string, allowed ...string) string {
 	value := r.text(name, otherwise)
 	for _, a := range allowed {

@@ -50,11 +50,11 @@ func (p Party) IsForeign(q Party) bool {
 }
 
 func (p Party) isSame(q Party) bool {
-	return p.known() && p.UserAgent == q.UserAgent && network(p.Address) == network(q.Address)
+	return p.known() && p.UserAgent == q.UserAgent && Network(p.Address) == Network(q.Address)
 }
 
 func (p Party) differs(q Party) bool {
-	here, there := network(p.Address), network(q.Address)
+	here, there := Network(p.Address), Network(q.Address)
 	return p.known() && q.known() && (p.UserAgent != q.UserAgent || here.Bits() == there.Bits() && here != there)
 }
 

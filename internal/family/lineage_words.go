@@ -189,7 +189,7 @@ func (p Party) differences(q Party) string {
 	case p.UserAgent != q.UserAgent:
 		agents = "the user agents differ"
 	}
-	here, there := network(p.Address), network(q.Address)
+	here, there := Network(p.Address), Network(q.Address)
 	switch {
 	case !here.IsValid() || !there.IsValid() || here.Bits() != there.Bits():
 		networks = "of the networks nothing can be told"

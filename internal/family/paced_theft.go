@@ -32,14 +32,14 @@ func (f Family) CountReplay(userAgent string, address netip.Addr) (count Foreign
 // isForeign wants another user agent and another network than those of the last rotation, and both
 // known: tabs share the one, a browser and the server that renders for it often the other.
 func (f Family) isForeign(userAgent string, address netip.Addr) bool {
-	here, there := network(address), network(f.LastAddress)
+	here, there := Network(address), Network(f.LastAddress)
 	// A device with IPv4 and IPv6 uses both by turns, so that of two families nothing can be told.
 	return userAgent != "" && f.LastUserAgent != "" && userAgent != f.LastUserAgent &&
 		here.IsValid() && here.Bits() == there.Bits() && here != there
 }
 
-// network is the /24 or the /48 of an address, and not valid for the zero Addr.
-func network(address netip.Addr) netip.Prefix {
+// Network is the /24 or the /48 of an address, and not valid for the zero Addr.
+func Network(address netip.Addr) netip.Prefix {
 	address = address.Unmap()
 	bits := 48
 	if address.Is4() {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -25,7 +24,7 @@ import (
 type Config struct {
 	PublicURL          string   // own origin and issuer; trusted by the cross-origin check
 	CORSAllowedOrigins []string // exact origins whose pages may call with credentials
-	TrustedProxies     []netip.Prefix
+	Proxies            Proxies
 	RequestTimeout     time.Duration
 	Log                *slog.Logger
 }
@@ -37,6 +36,7 @@ type API struct {
 	router   *mux.Router
 	handler  http.Handler
 	draining atomic.Bool
+	hintedAt atomic.Int64 // Unix seconds: the last word on a client without an address
 }
 
 // New builds the routes over the use cases. The configuration has been checked before: an origin

@@ -11,6 +11,7 @@ import (
 const (
 	refreshCookie = "__Host-kindred_refresh"
 	accessCookie  = "__Host-kindred_access"
+	deviceCookie  = "__Host-kindred_device"
 
 	bearerChallenge  = `Bearer realm="kindred"`
 	invalidChallenge = bearerChallenge + `, error="invalid_token"`
@@ -67,6 +68,26 @@ func refreshToken(r *http.Request, inBody string) (token string, byCookie bool, 
 func setCookies(w http.ResponseWriter, tokens auth.Tokens) {
 	setCookie(w, refreshCookie, tokens.RefreshToken, http.SameSiteStrictMode, int(tokens.RefreshExpiresIn/time.Second))
 	setCookie(w, accessCookie, tokens.AccessToken, http.SameSiteLaxMode, int(tokens.ExpiresIn/time.Second))
+}
+
+// setDeviceCookie leaves on a browser what makes it a known device. Logout does not take it back: the next
+// login is what it is for. SameSite=Strict as for the refresh token: a login is sent by pages of this site.
+func setDeviceCookie(w http.ResponseWriter, deviceToken string) {
+	const maxAge = 400 * 24 * 60 * 60 // as long as the token counts, and as browsers keep any cookie
+	setCookie(w, deviceCookie, deviceToken, http.SameSiteStrictMode, maxAge)
+}
+
+// deviceToken is the token that a login brings from an earlier one on the same device, by cookie or in the
+// body. Two different cookies are as good as none: a device token never makes an error.
+func deviceToken(r *http.Request, inBody string, byCookie bool) string {
+	if !byCookie {
+		return inBody
+	}
+	token, err := cookieToken(r, deviceCookie)
+	if err != nil {
+		return ""
+	}
+	return token
 }
 
 // clearCookies takes them back if the request brought one.

@@ -34,7 +34,7 @@ func TestFaults_AtEveryStatement(t *testing.T) {
 		for _, f := range faults {
 			t.Run(u.name+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
-				const most = 9 // more statements than any use has
+				const most = 14 // more statements than any use has
 				db := testdb.New(t)
 				steady := steadySide(t, db)
 				outages, struck, answers := make([]*outage, most), make([]string, most), make([]reply, most)
@@ -320,19 +320,25 @@ func TestFaults_PoolOfDeadConnections(t *testing.T) {
 }
 
 // fillPool returns when each connection of the replica's pool waits for a lock, with the function
-// that releases it and returns when they are idle again.
+// that releases it and returns when they are idle again. Each client is a user of its own: one account is
+// guessed at only so many times at once.
 func (o *outage) fillPool(t *testing.T, size, clients int) (release func()) {
 	t.Helper()
 	holder := o.db.Conn(t)
-	if _, err := holder.Exec(t.Context(), `BEGIN; SELECT FROM users WHERE username = '`+o.user+`' FOR UPDATE`); err != nil {
+	fillers := make([]*outage, clients)
+	for i := range fillers {
+		fillers[i] = newOutage(t, *o, fmt.Sprint("filler", i), 1)
+		fillers[i].server = o.server
+	}
+	if _, err := holder.Exec(t.Context(), `BEGIN; SELECT FROM users FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
 	var logins sync.WaitGroup
 	var released atomic.Bool
-	for range clients {
+	for _, filler := range fillers {
 		logins.Go(func() {
 			for !released.Load() { // the lock is not waited for as long as this may take
-				o.tryOnce(t, login)
+				filler.tryOnce(t, login)
 			}
 		})
 	}

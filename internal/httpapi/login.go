@@ -21,6 +21,7 @@ func (a *API) handleRegister(w http.ResponseWriter, r *http.Request) error {
 	if err := required(body.Username, "username", body.Password, "password"); err != nil {
 		return err
 	}
+	a.wantAddress(r)
 	user, err := a.auth.Register(r.Context(), callerOf(r), *body.Username, *body.Password)
 	if err != nil {
 		return err
@@ -32,14 +33,15 @@ func (a *API) handleRegister(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// handleLogin: POST /login {username, password, transport, clientId}. A public client names itself by
-// clientId, a confidential one authenticates by HTTP Basic.
+// handleLogin: POST /login {username, password, transport, clientId, deviceToken}. A public client names
+// itself by clientId, a confidential one authenticates by HTTP Basic.
 func (a *API) handleLogin(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
-		Username  *string `json:"username"`
-		Password  *string `json:"password"`
-		Transport string  `json:"transport"`
-		ClientID  string  `json:"clientId"`
+		Username    *string `json:"username"`
+		Password    *string `json:"password"`
+		Transport   string  `json:"transport"`
+		ClientID    string  `json:"clientId"`
+		DeviceToken string  `json:"deviceToken"`
 	}
 	if err := readJSON(w, r, &body, ignoreUnknown); err != nil {
 		return err
@@ -57,13 +59,15 @@ func (a *API) handleLogin(w http.ResponseWriter, r *http.Request) error {
 	if client.Secret != "" && body.Transport == "cookie" {
 		return errMalformed.with("Cookies are for public clients.")
 	}
+	a.wantAddress(r)
+	byCookie := body.Transport == "cookie"
 	tokens, err := a.auth.Login(r.Context(), callerOf(r), auth.LoginRequest{
-		Username: *body.Username, Password: *body.Password, Client: client,
+		Username: *body.Username, Password: *body.Password, Client: client, DeviceToken: deviceToken(r, body.DeviceToken, byCookie),
 	})
 	if err != nil {
 		return err
 	}
-	writeTokens(w, tokens, body.Transport == "cookie")
+	writeTokens(w, tokens, byCookie)
 	return nil
 }
 
@@ -78,7 +82,7 @@ func required(first *string, firstName string, second *string, secondName string
 }
 
 // writeTokens answers with what a login or a refresh gave. By cookie, the refresh token is nowhere in
-// the body, where a script could read it.
+// the body, where a script could read it, and neither is a login's device token.
 func writeTokens(w http.ResponseWriter, tokens auth.Tokens, byCookie bool) {
 	body := struct {
 		AccessToken      string `json:"accessToken"`
@@ -86,10 +90,14 @@ func writeTokens(w http.ResponseWriter, tokens auth.Tokens, byCookie bool) {
 		TokenType        string `json:"tokenType"`
 		ExpiresIn        int64  `json:"expiresIn"`
 		RefreshExpiresIn int64  `json:"refreshExpiresIn"`
-	}{tokens.AccessToken, tokens.RefreshToken, oauth.TokenType, seconds(tokens.ExpiresIn), seconds(tokens.RefreshExpiresIn)}
+		DeviceToken      string `json:"deviceToken,omitempty"`
+	}{tokens.AccessToken, tokens.RefreshToken, oauth.TokenType, seconds(tokens.ExpiresIn), seconds(tokens.RefreshExpiresIn), tokens.DeviceToken}
 	if byCookie {
 		setCookies(w, tokens)
-		body.RefreshToken = ""
+		if tokens.DeviceToken != "" {
+			setDeviceCookie(w, tokens.DeviceToken)
+		}
+		body.RefreshToken, body.DeviceToken = "", ""
 	}
 	writeJSON(w, http.StatusOK, body)
 }

@@ -47,7 +47,7 @@ func (a *API) observe(next http.Handler) http.Handler {
 		start := time.Now()
 		id := requestID(r.Header.Values(requestIDHeader))
 		seen := &observed{requestID: id, route: "none", caller: auth.Caller{
-			RequestID: id, Address: clientAddress(r, a.config.TrustedProxies), UserAgent: r.UserAgent(),
+			RequestID: id, Address: clientAddress(r, a.config.Proxies), UserAgent: r.UserAgent(),
 		}}
 		setSecurityHeaders(w.Header(), id)
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), observedKey{}, seen), a.config.RequestTimeout)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"kindred/internal/account"
 	"kindred/internal/auth"
@@ -54,6 +56,7 @@ var (
 	errOwnAccount       = &Problem{http.StatusConflict, "own_account", "Own account", "Admins do not disable, delete or demote themselves here; the command line can."}
 	errTooLarge         = &Problem{http.StatusRequestEntityTooLarge, "too_large", "Request too large", "The body is larger than 64 KiB."}
 	errMediaType        = &Problem{http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type", "The body must be application/json."}
+	errThrottled        = &Problem{http.StatusTooManyRequests, "too_many_attempts", "Too many attempts", "There were too many attempts; the Retry-After header says when to try again."}
 	errInvalidInput     = &Problem{http.StatusUnprocessableEntity, "invalid_input", "Invalid input", ""}
 	errInternal         = &Problem{http.StatusInternalServerError, "internal_error", "Internal error", "Something went wrong on this side."}
 	errUnavailable      = &Problem{http.StatusServiceUnavailable, "unavailable", "Temporarily unavailable", "The server cannot answer just now. Nothing was consumed; try again."}
@@ -67,6 +70,7 @@ func problemOf(err error) *Problem {
 	var notReady *auth.NotReadyError
 	var tooLarge *http.MaxBytesError
 	var query *auth.QueryError
+	var throttled *auth.ThrottledError
 	switch {
 	case errors.As(err, &problem):
 		return problem
@@ -80,6 +84,8 @@ func problemOf(err error) *Problem {
 		return errNotReady.with(notReady.Reason)
 	case errors.As(err, &tooLarge):
 		return errTooLarge
+	case errors.As(err, &throttled):
+		return errThrottled
 	case errors.Is(err, auth.ErrInvalidCredentials):
 		return errCredentials
 	case errors.Is(err, auth.ErrInvalidRefreshToken):
@@ -125,6 +131,10 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	problem := problemOf(err)
 	if problem.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
+	}
+	var throttled *auth.ThrottledError
+	if errors.As(err, &throttled) {
+		w.Header().Set("Retry-After", strconv.FormatInt(max(seconds(throttled.RetryAfter+time.Second-1), 1), 10))
 	}
 	if problem.Status == http.StatusRequestTimeout || problem.Status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close") // the rest of the body is not waited for

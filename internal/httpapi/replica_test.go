@@ -38,6 +38,8 @@ type replicaConfig struct {
 	maxSessions  int  // of one user; 0: any number
 	strict       bool // about passwords, with a list
 	breached     func(context.Context, string) (bool, error)
+	guesses      auth.GuessLimits
+	forwarded    bool          // proxies write RFC 7239's header
 	log          io.Writer     // nil: none
 	keys         *token.Keys   // nil: a secret's
 	keyBox       *token.KeyBox // of keys of the database
@@ -59,6 +61,8 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	hasher, err := password.New(password.Config{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}})
 	must(err)
 	codec, err := token.NewRefreshCodec([]byte(refreshSecret))
+	must(err)
+	devices, err := token.NewDeviceCodec([]byte(refreshSecret))
 	must(err)
 	keys := config.keys
 	if keys == nil {
@@ -84,12 +88,12 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 		RevokePacedTheft: config.pacedTheft,
 		ReuseInterval:    reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
 		RegistrationOpen: config.registration, Passwords: passwords, Breached: config.breached, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
-		MaxSessionsPerUser: config.maxSessions, PublicURL: publicURL,
+		GuessKey: []byte("guess key"), Guesses: config.guesses, MaxSessionsPerUser: config.maxSessions, PublicURL: publicURL,
 		AdminMaxAge: 15 * time.Minute,
-	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
+	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Devices: devices, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
 	api := httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Proxies: httpapi.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Forwarded: config.forwarded},
 	}, service)
 	web.Mount(api, service)
 	return service, api

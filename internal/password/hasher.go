@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 )
 
 // Config of a Hasher.
@@ -24,6 +25,7 @@ type Hasher struct {
 	gate   *gate
 	absent string // the hash of a password that nobody has
 
+	work   atomic.Int64
 	derive func(password string, params Params, salt []byte, length int) []byte
 }
 
@@ -39,7 +41,9 @@ func New(config Config) (*Hasher, error) {
 	absent := phc{prefix: argon2idPrefix, params: config.Params, salt: make([]byte, saltBytes), tag: make([]byte, tagBytes)}
 	rand.Read(absent.salt)
 	rand.Read(absent.tag)
-	return &Hasher{params: config.Params, gate: newGate(config.Slots), absent: absent.String(), derive: derive}, nil
+	h := &Hasher{params: config.Params, gate: newGate(config.Slots), absent: absent.String()}
+	h.derive = h.count(derive)
+	return h, nil
 }
 
 // Hash makes a PHC string with a salt of its own. It waits for a slot: the error is ErrBusy, or that of
