@@ -6,13 +6,14 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 REVOCATION_ROUNDS ?= 500
+TIMING_ROUNDS ?= 2000
 DOCKER ?= docker
 KINDRED_IMAGE ?= kindred:latest
 COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOCKER) compose; else echo docker-compose; fi)
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race test-pgbouncer test-proxies test-clients bench bench-revocation flood lint fuzz image up down clean
+.PHONY: help run build test race test-pgbouncer test-proxies test-clients bench bench-revocation flood lint fuzz image up down clean guessing timing
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -48,6 +49,11 @@ bench-revocation: ## how soon one replica refuses what another has revoked
 
 flood: ## 1,000 wrong logins at once, and refreshes beside 32 login clients: memory and times
 	FLOOD_REFRESHES=200 go test -count=1 -timeout 10m -v -run '^TestServe_FloodOfWrongLogins$$' ./cmd/kindred
+guessing: ## how many guesses two processes evaluate, whatever addresses are forged
+	go test -count=1 -timeout 10m -v -run '^TestGuessing' ./cmd/kindred
+
+timing: ## how well the time of a refusal tells unknown, wrong and disabled apart: TIMING_ROUNDS (2000) of each
+	TIMING_ROUNDS=$(TIMING_ROUNDS) go test -count=1 -timeout 60m -v -run '^TestTiming' ./cmd/kindred
 
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi

@@ -93,7 +93,7 @@ func TestLoad_Values(t *testing.T) {
 		"REFRESH_REUSE_INTERVAL": "0", "REQUEST_TIMEOUT": "250ms", "REGISTRATION": "open", "TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,2001:db8::/32",
 		"CORS_ALLOWED_ORIGINS": "https://app.example,http://localhost:5173", "HASH_SLOTS": "3", "LOG_LEVEL": "debug", "MAX_SESSIONS_PER_USER": "7",
 		"JWT_REFRESH_SECRET_PREVIOUS": strings.Repeat("ab", 20) + "\n" + strings.Repeat("cd", 20), "DATABASE_MAX_CONNS": "40",
-		"PACED_THEFT": "revoke",
+		"PACED_THEFT": "revoke", "GUESSES_PER_NETWORK": "7/8", "REGISTRATIONS_PER_NETWORK": "9 / 10", "FORWARDED_HEADER": "forwarded",
 	})
 	if c.ListenAddr != "127.0.0.1:8080" || c.PublicURL != "http://localhost:8080" || c.Audience != "https://api.example" ||
 		c.JWTExpiration != 15*time.Minute || c.JWTRefreshExpiration != 36*time.Hour+30*time.Minute || c.FamilyMaxLifetime != 400*24*time.Hour ||
@@ -105,6 +105,9 @@ func TestLoad_Values(t *testing.T) {
 	}
 	if !slices.Equal(c.CORSAllowedOrigins, []string{"https://app.example", "http://localhost:5173"}) {
 		t.Errorf("origins %v", c.CORSAllowedOrigins)
+	}
+	if c.GuessesPerNetwork != (config.Rate{7, 8}) || c.GuessesOverall != (config.Rate{3000, 300}) || c.RegistrationsRate != (config.Rate{9, 10}) || !c.ForwardedHeader {
+		t.Errorf("limits %v, %v, %v, Forwarded %v", c.GuessesPerNetwork, c.GuessesOverall, c.RegistrationsRate, c.ForwardedHeader)
 	}
 	if len(c.JWTRefreshSecretPrevious) != 2 || c.JWTRefreshSecretPrevious[1].Reveal() != strings.Repeat("cd", 20) {
 		t.Error("the previous secrets are not two")
@@ -134,6 +137,10 @@ func TestLoad_Refusals(t *testing.T) {
 		"TRUSTED_PROXIES":             {"10.0.0.0/33", "proxy.example", "10.0.0.1;10.0.0.2"},
 		"CORS_ALLOWED_ORIGINS":        {"*", "https://*.example", "app.example", "https://app.example/", "null", "https://APP.example", "https://app.example:", "https://app.example:443", "http://app.example:80", "https://app.example:99999", "https://app.example:0"},
 		"MAX_SESSIONS_PER_USER":       {"0", "-1", "10001", "none"},
+		"GUESSES_PER_NETWORK":         {"300", "0/30", "300/0", "300/-1", "1000001/1", "300/30/1", "x/y", "1.5/2"},
+		"GUESSES_OVERALL":             {"3000"},
+		"REGISTRATIONS_PER_NETWORK":   {"30:10"},
+		"FORWARDED_HEADER":            {"x-real-ip", "Forwarded"},
 		"HASH_SLOTS":                  {"0", "-2", "1025", "all"},
 		"LOG_LEVEL":                   {"verbose", "INFO"},
 		"ALLOW_WEAK_SECRETS":          {"yes", "1"},

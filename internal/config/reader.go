@@ -288,7 +288,7 @@ func (r *reader) rate(name string, otherwise Rate) Rate {
 	b, burstErr := strconv.Atoi(strings.TrimSpace(burst))
 	m, minuteErr := strconv.Atoi(strings.TrimSpace(perMinute))
 	if !found || burstErr != nil || minuteErr != nil || min(b, m) < 1 || max(b, m) > most {
-		r.problem(name, fmt.Sprintf("must be a burst and a number a minute, each from 1 to %d: 300/30", most))
+		r.problem(name, fmt.Sprintf("must be BURST/PER_MINUTE, whole numbers from 1 to %d", most))
 		return otherwise
 	}
 	return Rate{b, m}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"kindred/internal/account"
 	"kindred/internal/auth"
 	"kindred/internal/testdb"
 )
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 //	registration closed           restarts the replicas so that nobody can register
 //	passwords strict              restarts the replicas with the policy of passwords, which the other stories do without
 //	paced_theft revoke            restarts the replicas so that a paced theft ends the family
+//	guesses NETWORK OVERALL REGISTRATIONS   restarts the replicas with these limits, each BURST/MINUTE
+//	forwarded                     restarts the replicas so that proxies write RFC 7239's header
 //	replica N                     talks to replica 1 or 2 from here on
 //	browser                       from here on cookies are kept and sent, as a page of our origin does
 //	advance DURATION              moves the clock
@@ -67,7 +70,8 @@ func TestFlows(t *testing.T) {
 			"user": inStory((*story).user), "disable": inStory((*story).disable), "registration": inStory((*story).registration),
 			"enable": inStory((*story).enable), "remove": inStory((*story).remove), "role": inStory((*story).role),
 			"reset_link": inStory((*story).resetLink), "max_sessions": inStory((*story).maxSessions), "page": inStory((*story).page),
-			"passwords":   inStory((*story).passwords),
+			"passwords": inStory((*story).passwords),
+			"guesses":   inStory((*story).guesses), "forwarded": inStory((*story).forwarded),
 			"paced_theft": inStory((*story).pacedTheft), "replica": inStory((*story).replica), "browser": inStory((*story).browser), "advance": inStory((*story).advance),
 			"get": inStory((*story).get), "delete": inStory((*story).delete), "options": inStory((*story).options),
 			"post": inStory((*story).post), "form": inStory((*story).form), "raw": inStory((*story).raw),
@@ -166,6 +170,21 @@ func (s *story) passwords(c in) {
 func (s *story) pacedTheft(c in) {
 	c.wantArgs(1, 1)
 	s.start(replicaConfig{pacedTheft: c.args[0] == "revoke"})
+}
+
+func (s *story) guesses(c in) {
+	c.wantArgs(3, 3)
+	var buckets [3]account.Bucket
+	for i, text := range c.args {
+		_, err := fmt.Sscanf(text, "%d/%d", &buckets[i].Burst, &buckets[i].PerMinute)
+		c.Check(err)
+	}
+	s.start(replicaConfig{registration: true, guesses: auth.GuessLimits{PerNetwork: buckets[0], Overall: buckets[1], Registrations: buckets[2]}})
+}
+
+func (s *story) forwarded(c in) {
+	c.wantArgs(0, 0)
+	s.start(replicaConfig{forwarded: true})
 }
 
 func (s *story) replica(c in) {
