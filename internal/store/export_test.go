@@ -14,6 +14,7 @@ const (
 	NewestEvents      = newestEvents
 	OldestEvents      = oldestEvents
 	ChainStatement    = chainStatement
+	ReserveStatement  = reserveStatement
 )
 
 // Show reads a setting of one of the pool's sessions.

@@ -16,7 +16,7 @@ import (
 // PurgeThrottle deletes the rows that count nothing any more: those at rest, and those of wrong guesses
 // that lock nothing and are ForgottenAfter old. span is the longest of all buckets'. It walks the table by
 // the key in small steps, one replica at a time, from a place of chance and not for ever: what it does not
-// reach, a later run will.
+// reach, a later run will. It waits for no guess.
 func (s *Store) PurgeThrottle(ctx context.Context, span time.Duration) error {
 	const pages = 200
 	start := make([]byte, 32)
@@ -44,10 +44,13 @@ func (s *Store) purgeThrottlePage(ctx context.Context, after []byte, span time.D
 		    SELECT key FROM throttle
 		     WHERE key > $1 AND (SELECT pg_try_advisory_xact_lock($4))
 		     ORDER BY key LIMIT $5
-		), gone AS (
-		    DELETE FROM throttle t USING page
-		     WHERE t.key = page.key
+		), idle AS MATERIALIZED (
+		    SELECT t.key FROM throttle t
+		     WHERE t.key IN (SELECT key FROM page)
 		       AND greatest(t.opens_at, t.charged_at) < clock_timestamp() - CASE WHEN t.failures = 0 THEN $2 ELSE $3 END::interval
+		       FOR UPDATE SKIP LOCKED
+		), gone AS (
+		    DELETE FROM throttle t USING idle WHERE t.key = idle.key
 		)
 		SELECT key FROM page ORDER BY key DESC LIMIT 1`
 	err = s.withConn(ctx, func(conn *pgxpool.Conn) error {
