@@ -50,14 +50,13 @@ func (e *ThrottledError) Error() string { return fmt.Sprintf("too many guesses: 
 
 // reserved is what the statement says of one charge.
 type reserved struct {
-	Charge         Charge
-	Found          bool
-	Charged        bool
-	Now            time.Time
-	OpensAt        time.Time // before the charge
-	PriorChargedAt time.Time
-	refusalIsNews  bool
-	throttlingNews bool
+	charge           Charge
+	charged          bool
+	now              time.Time
+	opensAt          time.Time // before the charge
+	priorChargedAt   time.Time
+	refusalIsNews    bool
+	throttlingIsNews bool
 }
 
 // reserveStatement charges all rows or none. It first looks without a lock, so that a flood of guesses
@@ -101,7 +100,7 @@ const reserveStatement = `
 	      FROM judged j, verdict v WHERE t.key = j.key AND v.open
 	    RETURNING t.key
 	)
-	SELECT s.found, c.key IS NOT NULL, v.now, coalesce(j.opens_at, s.opens_at), coalesce(j.charged_at, 'epoch'),
+	SELECT c.key IS NOT NULL, v.now, coalesce(j.opens_at, s.opens_at), coalesce(j.charged_at, 'epoch'),
 	       s.refusals_told_at <= v.now - $11::interval, s.throttlings_told_at <= v.now - $11::interval
 	  FROM seen s CROSS JOIN verdict v LEFT JOIN judged j ON j.key = s.key LEFT JOIN charged c ON c.key = s.key
 	 ORDER BY s.position`
@@ -142,11 +141,11 @@ func (s *Store) Reserve(ctx context.Context, whose Guessed, charges []Charge) (R
 // verdictOf finds what keeps a guess out the longest. missing tells of rows that have to be made first.
 func verdictOf(rows []reserved) (throttled *ThrottledError, missing bool) {
 	for _, r := range rows {
-		wait := r.OpensAt.Sub(r.Now)
-		if !r.Charged && wait > 0 && (throttled == nil || wait > throttled.Wait) {
-			throttled = &ThrottledError{Charge: r.Charge, Wait: wait, IsNews: r.throttlingNews}
+		wait := r.opensAt.Sub(r.now)
+		if !r.charged && wait > 0 && (throttled == nil || wait > throttled.Wait) {
+			throttled = &ThrottledError{Charge: r.charge, Wait: wait, IsNews: r.throttlingIsNews}
 		}
-		missing = missing || !r.Charged
+		missing = missing || !r.charged
 	}
 	return throttled, missing
 }
@@ -173,13 +172,13 @@ func (s *Store) reserveOnce(ctx context.Context, whose Guessed, charges []Charge
 			return err
 		}
 		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r reserved, err error) {
-			err = row.Scan(&r.Found, &r.Charged, &r.Now, &r.OpensAt, &r.PriorChargedAt, &r.refusalIsNews, &r.throttlingNews)
+			err = row.Scan(&r.charged, &r.now, &r.opensAt, &r.priorChargedAt, &r.refusalIsNews, &r.throttlingIsNews)
 			return r, err
 		})
 		return err
 	})
 	for i := range list {
-		list[i].Charge = charges[i]
+		list[i].charge = charges[i]
 	}
 	return list, err
 }

@@ -41,9 +41,9 @@ func (s *Store) Settle(ctx context.Context, r Reservation, right bool, forgiven 
 	}
 	for i := range r.rows {
 		row, at := &r.rows[i], len(forgiven)+i
-		keys[at], charges[at], charged[at], priorCharged[at], priorOpens[at] = row.Charge.Key[:], 1, row.Now, row.PriorChargedAt, row.OpensAt
-		if row.Charge.Bucket.Limits() {
-			steps[at] = row.Charge.Bucket.Step()
+		keys[at], charges[at], charged[at], priorCharged[at], priorOpens[at] = row.charge.Key[:], 1, row.now, row.priorChargedAt, row.opensAt
+		if row.charge.Bucket.Limits() {
+			steps[at] = row.charge.Bucket.Step()
 		}
 	}
 	var err error
@@ -75,7 +75,7 @@ func (tx *Tx) TellRefusals(ctx context.Context, r Reservation) (count int, first
 		)
 		UPDATE throttle t SET refusals_told_at = clock_timestamp(), untold = 0 FROM told WHERE t.key = told.key
 		RETURNING told.untold`
-	key := r.rows[0].Charge.Key
+	key := r.rows[0].charge.Key
 	err = tx.tx.QueryRow(ctx, statement, key[:], newsAfter).Scan(&count)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
