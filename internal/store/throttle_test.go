@@ -386,3 +386,47 @@ func TestPurgeThrottle_KeepsWhatStillCounts(t *testing.T) {
 		}
 	}
 }
+
+// Guesses that were all let in by what they first saw wait for one row. Once they have it, what stands there
+// then decides.
+func TestReserve_JudgesAfterTheWait(t *testing.T) {
+	t.Parallel()
+	const guesses = 8
+	db := testdb.New(t)
+	db.Freeze(t, db.Now().Truncate(time.Second))
+	st, watch := open(t, db, nil), db.Conn(t)
+	charges := []store.Charge{streakOf("ana"), bucketOf("here", testNetwork)}
+	if _, err := st.Reserve(t.Context(), store.Guessed{}, charges); err != nil {
+		t.Fatal(err)
+	}
+	tx := begin(t, db)
+	if _, err := tx.Exec(t.Context(), `SELECT FROM throttle FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	var letIn atomic.Int64
+	var wg sync.WaitGroup
+	for range guesses {
+		wg.Go(func() {
+			_, err := st.Reserve(t.Context(), store.Guessed{}, charges)
+			var throttled *store.ThrottledError
+			switch {
+			case err == nil:
+				letIn.Add(1)
+			case !errors.As(err, &throttled):
+				t.Error(err)
+			}
+		})
+	}
+	for blocked := 0; blocked < guesses; {
+		err := watch.QueryRow(t.Context(), `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`).Scan(&blocked)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, tx)
+	wg.Wait()
+	if letIn.Load() != 2 {
+		t.Errorf("%d guesses were let in, want the two that were left", letIn.Load())
+	}
+}
