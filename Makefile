@@ -49,6 +49,7 @@ bench-revocation: ## how soon one replica refuses what another has revoked
 
 flood: ## 1,000 wrong logins at once, and refreshes beside 32 login clients: memory and times
 	FLOOD_REFRESHES=200 go test -count=1 -timeout 10m -v -run '^TestServe_FloodOfWrongLogins$$' ./cmd/kindred
+
 guessing: ## how many guesses two processes evaluate, whatever addresses are forged
 	go test -count=1 -timeout 10m -v -run '^TestGuessing' ./cmd/kindred
 
