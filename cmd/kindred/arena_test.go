@@ -25,7 +25,7 @@ import (
 // The users of a race, both with the first password.
 const (
 	racer, onlooker               = "racer", "onlooker"
-	firstPassword, secondPassword = "password123", "password456"
+	firstPassword, secondPassword = "quiet lantern nine rivers", "a slow green ferry at noon"
 )
 
 // tokens are what a login or a refresh hands out; the zero value stands for a refusal.

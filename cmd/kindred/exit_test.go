@@ -98,7 +98,7 @@ func TestCommands_JSONOfEach(t *testing.T) {
 	db := testdb.New(t)
 	o := newTerminal(t, db)
 	o.environ = append(o.environ, keyEncryptionKey)
-	wantMembers(t, o.json("password123", "user", "add", "ana", "--password-stdin")[0], map[string]any{"username": "ana", "role": "user"})
+	wantMembers(t, o.json(goodPassword, "user", "add", "ana", "--password-stdin")[0], map[string]any{"username": "ana", "role": "user"})
 	wantMembers(t, o.json("", "user", "enable", "ana")[0], map[string]any{"username": "ana", "version": 1})
 	secret := o.json("", "client", "add", "shop", "--type", "confidential")[0]
 	wantMembers(t, secret, map[string]any{"id": "shop"})
