@@ -125,7 +125,7 @@ func TestUp_BuildsAnIndexAnewThatWasLeftHalfBuilt(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	db.Exec(t, `DROP INDEX users_by_name_among_the_living; CREATE INDEX users_by_name_among_the_living ON users (role)`)
-	db.Exec(t, `DELETE FROM goose_db_version WHERE version_id = 12`)
+	db.Exec(t, `DELETE FROM goose_db_version WHERE version_id = 11`)
 	if err := migrations.Up(t.Context(), db.URL(), func(string) {}); err != nil {
 		t.Fatal(err)
 	}

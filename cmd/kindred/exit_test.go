@@ -118,7 +118,7 @@ func TestCommands_JSONOfEach(t *testing.T) {
 	first := o.json("", "keys", "rotate")[0]["kid"]
 	wantMembers(t, o.json("", "keys", "list")[0], map[string]any{"kid": first, "state": "signing", "algorithm": "ES256", "verifiesUntil": nil})
 	wantMembers(t, o.json("", "keys", "reencrypt")[0], map[string]any{"reencrypted": 1})
-	revoked := o.json("", "keys", "revoke", fmt.Sprint(first))[0]
+	revoked := o.json("", "keys", "revoke", "--", fmt.Sprint(first))[0]
 	wantMembers(t, revoked, map[string]any{"kid": first})
 	if revoked["successor"] == nil {
 		t.Errorf("no successor: %v", revoked)

@@ -19,7 +19,7 @@ func newKeys(p process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
 		Short: "List, rotate, retire and revoke the keys that sign access tokens",
-		Long:  "A key is published, then signs, then only verifies what it signed, and then is gone. Needs DATABASE_URL,\nand KEY_ENCRYPTION_KEY as the servers have it.",
+		Long:  "A key is published, then signs, then only verifies what it signed, and then is gone. Needs DATABASE_URL,\nand KEY_ENCRYPTION_KEY as the servers have it. Put -- before a KID that begins with a hyphen.",
 	}
 	add := func(use, short string, args int, do func(context.Context, *printer, *auth.Service, []string) error) {
 		sub := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(args)}

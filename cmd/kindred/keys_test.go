@@ -82,13 +82,13 @@ func TestKeys_Commands(t *testing.T) {
 	second := run(0, `published (\S{43})\n`, keyEncryptionKey, "rotate")
 	run(0, header+first+` +ES256 +signing`+when+when+` *\n`+second+` +ES256 +published`+when+when+` *\n`, keyEncryptionKey, "list")
 
-	run(4, `kindred: that key signs, or is to sign; .*keys rotate.*\n`, keyEncryptionKey, "retire", first)
+	run(4, `kindred: that key signs, or is to sign; .*keys rotate.*\n`, keyEncryptionKey, "retire", "--", first)
 	run(3, `kindred: no key of that id verifies access tokens; .*keys list.*\n`, keyEncryptionKey, "retire", "nobody's")
 	run(3, `kindred: no key of that id verifies access tokens; .*keys list.*\n`, keyEncryptionKey, "revoke", "nobody's")
 	run(1, `kindred: signing key `+first+` does not open: KEY_ENCRYPTION_KEY is not the one .*\n`, anotherKey, "rotate")
-	run(1, `kindred: signing key \S+ does not open: .*\n`, anotherKey, "revoke", first)
+	run(1, `kindred: signing key \S+ does not open: .*\n`, anotherKey, "revoke", "--", first)
 	run(1, `kindred: signing key \S+ does not open: .*\n`, anotherKey, "reencrypt")
-	for _, args := range [][]string{{"rotate"}, {"revoke", first}, {"reencrypt"}} {
+	for _, args := range [][]string{{"rotate"}, {"revoke", "--", first}, {"reencrypt"}} {
 		run(1, `kindred: KEY_ENCRYPTION_KEY is not set: access tokens are signed with JWT_SECRET.*\n`, "", args...)
 	}
 	run(1, `kindred: settings: KEY_ENCRYPTION_KEY is not 32 bytes in standard base64.*\n`, "KEY_ENCRYPTION_KEY=dG9vIHNob3J0IHRvIGJl", "rotate")
@@ -97,8 +97,8 @@ func TestKeys_Commands(t *testing.T) {
 	run(2, `kindred: accepts 1 arg.*\n`, keyEncryptionKey, "retire")
 
 	run(0, `re-encrypted 2\n`, keyEncryptionKey, "reencrypt")
-	third := run(0, `published (\S{43}), which signs from now on\n`, keyEncryptionKey, "revoke", first)
-	run(0, ``, keyEncryptionKey, "revoke", second) // nobody signs with it: no successor
+	third := run(0, `published (\S{43}), which signs from now on\n`, keyEncryptionKey, "revoke", "--", first)
+	run(0, ``, keyEncryptionKey, "revoke", "--", second) // nobody signs with it: no successor
 	run(0, header+first+` +ES256 +revoked`+when+when+` *\n.*`+third+` +ES256 +signing`+when+when+` *\n.*`, keyEncryptionKey, "list")
 	run(0, header+`.*`, "", "list") // needs no key-encryption key
 }
@@ -145,7 +145,7 @@ func TestServe_KeysOverTwoProcesses(t *testing.T) {
 			}
 		}
 	}
-	third := keys("revoke", second)
+	third := keys("revoke", "--", second)
 	a.awaitPublished(t, first, third)
 	b.awaitPublished(t, first, third)
 	for _, s := range []*serving{a, b} {
@@ -157,7 +157,7 @@ func TestServe_KeysOverTwoProcesses(t *testing.T) {
 		t.Errorf("%s signs, want %s", got, third)
 	}
 	wantStatus(t, b.get(t, "/protected", tokens.field(t, "accessToken")), http.StatusOK)
-	keys("retire", first)
+	keys("retire", "--", first)
 	a.awaitPublished(t, third)
 	b.awaitPublished(t, third)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func (o terminal) want(code int, part, stdin string, args ...string) string {
 func (o terminal) json(stdin string, args ...string) []map[string]any {
 	o.t.Helper()
 	var list []map[string]any
-	for line := range strings.Lines(o.want(0, "", stdin, append(args, "--json")...)) {
+	for line := range strings.Lines(o.want(0, "", stdin, slices.Insert(args, min(2, len(args)), "--json")...)) {
 		var object map[string]any
 		if err := json.Unmarshal([]byte(line), &object); err != nil {
 			o.t.Fatalf("%q prints %q: %v", args, line, err)

@@ -99,7 +99,7 @@ func (s *Service) RevokeSession(ctx context.Context, caller Caller, id uuid.UUID
 		if errors.Is(err, store.ErrNotFound) {
 			return ErrFamilyNotFound
 		}
-		if err != nil || f.RevokedAt != nil {
+		if err != nil {
 			return err
 		}
 		return s.revoke(ctx, tx, j, f, family.ReasonAdmin, caller.Actor)

@@ -229,7 +229,7 @@ func TestCheckReady_SaysWhichCommandHelps(t *testing.T) {
 	if err := migrations.Down(t.Context(), db.URL(), func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	if err := st.CheckReady(t.Context()); !errors.As(err, &schema) || schema.Have != schema.Need-1 {
+	if err := st.CheckReady(t.Context()); !errors.As(err, &schema) || schema.Have >= schema.Need {
 		t.Errorf("one migration behind: error %v", err)
 	}
 }
