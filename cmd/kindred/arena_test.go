@@ -57,7 +57,7 @@ func newArena(t testing.TB, settings ...string) *arena {
 	t.Helper()
 	db := testdb.New(t)
 	// The longest interval: a replay is one, however slow the machine.
-	environ := serveEnvironment(db.URL(), append(settings, "REFRESH_REUSE_INTERVAL=60")...)
+	environ := serveEnvironment(db.URL(), append(settings, "REFRESH_REUSE_INTERVAL=60", "HASH_SLOTS=8")...)
 	beside := replicaBeside(t, environ)
 	for _, name := range []string{racer, onlooker} {
 		if _, err := beside.service.CreateUser(t.Context(), operator, name, firstPassword, account.RoleUser); err != nil {

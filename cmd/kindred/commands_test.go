@@ -100,7 +100,7 @@ func TestUser_AddReadsTheSettingsOfPasswords(t *testing.T) {
 		typed, part string
 		code        int
 	}{
-		{goodPassword, "on the list", 1}, {"nine quiet lantern rivers", "in a data breach", 1}, {"nine quiet lantern rivers", "added user1", 0},
+		{goodPassword, "on the list", exitRefused}, {"nine quiet lantern rivers", "in a data breach", exitRefused}, {"nine quiet lantern rivers", "added user1", 0},
 	} {
 		if stdout, stderr, code := run(t, c.typed, environ, "user", "add", "user1", "--password-stdin"); code != c.code || !strings.Contains(stdout+stderr, c.part) {
 			t.Errorf("%d: exit code %d, want %d with %q in\n%s%s", i, code, c.code, c.part, stdout, stderr)

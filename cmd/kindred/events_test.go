@@ -22,23 +22,23 @@ func TestEvents_OfAUserASessionARequest(t *testing.T) {
 	s.login(t, "bob")
 	wantStatus(t, s.login(t, "ana"), http.StatusOK)
 
-	list := o.json("", "events", "--user", "ANA")
+	list := o.json("", "events", "--user=ANA")
 	if len(list) != 2 {
 		t.Fatalf("the events are %v", list)
 	}
 	wantMembers(t, list[0], map[string]any{"kind": "login_ok", "ip": "127.0.0.1", "actor": ""})
 	wantMembers(t, list[1], map[string]any{"kind": "user_created", "actor": "cli"})
 	family, request := fmt.Sprint(list[0]["familyId"]), fmt.Sprint(list[0]["requestId"])
-	if list := o.json("", "events", "--family", family); len(list) != 1 {
+	if list := o.json("", "events", "--family="+family); len(list) != 1 {
 		t.Errorf("the session's events are %v", list)
 	}
-	if list := o.json("", "events", "--request-id", request); len(list) != 1 {
+	if list := o.json("", "events", "--request-id="+request); len(list) != 1 {
 		t.Errorf("the request's events are %v", list)
 	}
-	if list := o.json("", "events", "--since", "1h", "--limit", "3", "--kind", "login_ok,user_created"); len(list) != 3 {
+	if list := o.json("", "events", "--since", "1h", "--limit=3", "--kind=login_ok,user_created"); len(list) != 3 {
 		t.Errorf("the last three events are %v", list)
 	}
-	if list := o.json("", "events", "--until", "1h", "--limit", "0"); len(list) != 0 {
+	if list := o.json("", "events", "--until=1h", "--limit=0"); len(list) != 0 {
 		t.Errorf("the events before an hour are %v", list)
 	}
 	o.want(0, "login_ok ", "", "events", "--user", "ana")
