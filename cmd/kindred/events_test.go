@@ -35,7 +35,7 @@ func TestEvents_OfAUserASessionARequest(t *testing.T) {
 	if list := o.json("", "events", "--request-id="+request); len(list) != 1 {
 		t.Errorf("the request's events are %v", list)
 	}
-	if list := o.json("", "events", "--since", "1h", "--limit=3", "--kind=login_ok,user_created"); len(list) != 3 {
+	if list := o.json("", "events", "--since=1h", "--limit=3", "--kind=login_ok,user_created"); len(list) != 3 {
 		t.Errorf("the last three events are %v", list)
 	}
 	if list := o.json("", "events", "--until=1h", "--limit=0"); len(list) != 0 {

@@ -113,10 +113,13 @@ func TestReadBlocklist_NamesTheLineThatItCannotRead(t *testing.T) {
 	}
 }
 
-func TestAnyPassword_LetsAllPass(t *testing.T) {
+func TestAnyPassword_LetsAllPassOfTheLeastLength(t *testing.T) {
 	t.Parallel()
-	if err := check(t, account.AnyPassword(), "x", "zoe"); err != nil {
+	if err := check(t, account.AnyPassword(), "zoezoezo", "zoe"); err != nil {
 		t.Error(err)
+	}
+	if err := check(t, account.AnyPassword(), "zoezoez", "zoe"); err == nil {
+		t.Error("seven characters passed")
 	}
 }
 
