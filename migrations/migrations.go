@@ -59,11 +59,12 @@ func Latest() int64 {
 	return latest
 }
 
-// Up applies what is pending, each file in a transaction of its own, and tells log of each. Of two
-// runners at once one applies and the other waits; the lock is a row with a lease, so that it holds
+// Up applies what is pending, each file in a transaction of its own, and tells log of each; then it builds
+// the indexes that these left to be built beside the writers. Of two runners at once one applies and the
+// other waits; the lock is a row with a lease, so that it holds
 // behind a transaction pooler too, where a session's advisory lock leaks.
 func Up(ctx context.Context, databaseURL string, log func(string)) error {
-	return withProvider(ctx, databaseURL, func(p *goose.Provider) error {
+	return withProvider(ctx, databaseURL, func(p *goose.Provider, db *sql.DB, locker lock.Locker) error {
 		results, err := p.Up(ctx)
 		report(results, log)
 		var partial *goose.PartialError
@@ -73,13 +74,13 @@ func Up(ctx context.Context, databaseURL string, log func(string)) error {
 		if err != nil {
 			return fmt.Errorf("migrate up: %w", err)
 		}
-		return nil
+		return buildIndexes(ctx, db, locker)
 	})
 }
 
 // Down takes back the newest applied migration, and with it the data of what it had made.
 func Down(ctx context.Context, databaseURL string, log func(string)) error {
-	return withProvider(ctx, databaseURL, func(p *goose.Provider) error {
+	return withProvider(ctx, databaseURL, func(p *goose.Provider, _ *sql.DB, _ lock.Locker) error {
 		result, err := p.Down(ctx)
 		if errors.Is(err, goose.ErrNoNextVersion) {
 			log("nothing to take back")
@@ -96,7 +97,7 @@ func Down(ctx context.Context, databaseURL string, log func(string)) error {
 // Status lists all migrations of this binary, oldest first.
 func Status(ctx context.Context, databaseURL string) ([]Migration, error) {
 	var list []Migration
-	err := withProvider(ctx, databaseURL, func(p *goose.Provider) error {
+	err := withProvider(ctx, databaseURL, func(p *goose.Provider, _ *sql.DB, _ lock.Locker) error {
 		statuses, err := p.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("read migration status: %w", err)
@@ -112,7 +113,7 @@ func Status(ctx context.Context, databaseURL string) ([]Migration, error) {
 	return list, err
 }
 
-func withProvider(ctx context.Context, databaseURL string, do func(*goose.Provider) error) error {
+func withProvider(ctx context.Context, databaseURL string, do func(*goose.Provider, *sql.DB, lock.Locker) error) error {
 	db, err := open(databaseURL)
 	if err != nil {
 		return err
@@ -133,7 +134,7 @@ func withProvider(ctx context.Context, databaseURL string, do func(*goose.Provid
 	if err != nil {
 		return fmt.Errorf("prepare migrations: %w", err)
 	}
-	return do(provider)
+	return do(provider, db, locker)
 }
 
 func open(databaseURL string) (*sql.DB, error) {

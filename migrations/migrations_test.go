@@ -174,7 +174,10 @@ func schema(t *testing.T, db *testdb.DB) string {
 		      FROM tables JOIN pg_index i ON indrelid = tables.oid
 		     WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = tables.oid)
 		    UNION ALL
-		    SELECT 'function ' || proname, 5, 0, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+		    SELECT relname, 5, row_number() OVER (ORDER BY tgname), '    ' || pg_get_triggerdef(g.oid)
+		      FROM tables JOIN pg_trigger g ON tgrelid = tables.oid AND NOT tgisinternal
+		    UNION ALL
+		    SELECT 'function ' || proname, 6, 0, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 		)
 		SELECT line FROM lines ORDER BY object COLLATE "C", part, position`
 	rows, err := db.Conn(t).Query(t.Context(), statement)

@@ -15,8 +15,10 @@ TABLE audit_events PARTITION BY RANGE (at)
     CONSTRAINT audit_events_kind_is_named CHECK ((kind <> ''::text))
     CONSTRAINT audit_events_pkey PRIMARY KEY (at, id)
     CREATE INDEX audit_events_family ON ONLY public.audit_events USING btree (family_id, at, id) WHERE (family_id IS NOT NULL)
-    CREATE INDEX audit_events_request ON ONLY public.audit_events USING btree (request_id) WHERE (request_id <> ''::text)
+    CREATE INDEX audit_events_request ON ONLY public.audit_events USING btree (request_id, at, id) WHERE (request_id <> ''::text)
     CREATE INDEX audit_events_user ON ONLY public.audit_events USING btree (user_id, at, id) WHERE (user_id IS NOT NULL)
+    CREATE TRIGGER audit_events_append_only BEFORE DELETE OR UPDATE ON public.audit_events FOR EACH ROW EXECUTE FUNCTION kindred_refuse_change()
+    CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON public.audit_events FOR EACH STATEMENT EXECUTE FUNCTION kindred_refuse_change()
 TABLE clients
     id text NOT NULL
     name text NOT NULL
@@ -140,6 +142,7 @@ END)
     CREATE INDEX revocations_tokens_of_a_family ON public.revocations USING btree (family_id) WHERE (kind = 'token'::text)
     CREATE INDEX revocations_until ON public.revocations USING btree (until)
     CREATE INDEX revocations_xid ON public.revocations USING btree (xid)
+    CREATE TRIGGER revocations_are_told AFTER INSERT ON public.revocations FOR EACH STATEMENT EXECUTE FUNCTION kindred_notify()
 TABLE revocations_id_seq
     last_value bigint NOT NULL
     log_cnt bigint NOT NULL
@@ -155,6 +158,7 @@ TABLE signing_keys
     CONSTRAINT signing_keys_algorithm_is_known CHECK ((algorithm = ANY (ARRAY['ES256'::text, 'EdDSA'::text, 'RS256'::text])))
     CONSTRAINT signing_keys_pkey PRIMARY KEY (id)
     CONSTRAINT signing_keys_sign_once_published CHECK ((sign_from >= published_at))
+    CREATE TRIGGER signing_keys_are_told AFTER INSERT OR DELETE OR UPDATE ON public.signing_keys FOR EACH STATEMENT EXECUTE FUNCTION kindred_notify()
 TABLE throttle WITH (fillfactor=50)
     key bytea NOT NULL
     scope text NOT NULL

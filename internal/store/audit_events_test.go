@@ -70,14 +70,26 @@ func TestAuditEvents_AreNeverChanged(t *testing.T) {
 	db := testdb.New(t)
 	st := open(t, db, nil)
 	appendEvents(t, st, audit.Event{Kind: audit.LoginOK})
-	for _, statement := range []string{`UPDATE audit_events SET actor = 'nobody'`, `DELETE FROM audit_events`} {
+	// Partitions too that are made later.
+	db.Exec(t, `SELECT kindred_ensure_partitions('audit_events', (clock_timestamp() + interval '20 weeks')::date, (clock_timestamp() + interval '20 weeks')::date)`)
+	db.Exec(t, `INSERT INTO audit_events (id, at, kind, actor) VALUES (gen_random_uuid(), clock_timestamp() + interval '20 weeks', 'login_ok', 'later')`)
+	for _, statement := range []string{
+		`UPDATE audit_events SET actor = 'nobody'`, `DELETE FROM audit_events`, `TRUNCATE audit_events`,
+		`UPDATE audit_events SET actor = 'nobody' WHERE actor = 'later'`, `DELETE FROM audit_events WHERE actor = 'later'`,
+	} {
 		if _, err := db.Conn(t).Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "never changed") {
 			t.Errorf("%s: error %v", statement, err)
 		}
 	}
-	if list, err := st.Events(t.Context(), store.EventQuery{Limit: 10}); err != nil || len(list) != 1 || list[0].Actor != "" {
+	if list, err := st.Events(t.Context(), store.EventQuery{Limit: 10}); err != nil || len(list) != 2 || list[0].Actor != "later" || list[1].Actor != "" {
 		t.Errorf("events %+v, error %v", list, err)
 	}
+	// A partition goes as a whole.
+	var leaf string
+	if err := db.Conn(t).QueryRow(t.Context(), `SELECT tableoid::regclass FROM audit_events WHERE actor = 'later'`).Scan(&leaf); err != nil {
+		t.Fatal(err)
+	}
+	db.Exec(t, `DROP TABLE `+leaf)
 }
 
 // However long the trail is: what asks for one user, session or request reads that index, in partitions too
