@@ -33,7 +33,7 @@ type modelFamily struct {
 	user     *modelUser
 	tokens   []string // by generation
 	rotated  time.Time
-	recorded time.Time // the latest replay of which the audit trail tells
+	recorded map[string]time.Time // the latest event of a kind that has one in a minute
 	access   []accessToken
 }
 
@@ -85,19 +85,25 @@ func (m *model) refresh(p presented) answer {
 		f.IdleExpiresAt = earliest(m.now.Add(idle), f.ExpiresAt)
 		return rotated
 	case p.generation == f.Generation-1 && p.generation != lost && m.now.Before(m.replayUntil(f)):
-		if f.recorded.IsZero() || !m.now.Before(f.recorded.Add(time.Minute)) {
-			m.events["grace_replay"]++
-			f.recorded = m.now
-		}
+		m.first(f, "grace_replay")
 		return replayed
 	case p.generation != lost:
 		m.events["reuse_detected"]++
 		m.end(f, "reuse_detected")
 		return reused
 	default:
-		m.events["token_lost"]++
+		m.first(f, "token_lost")
 		return missed
 	}
+}
+
+// first is of what can happen again and again: the first in a minute is an event.
+func (m *model) first(f *modelFamily, kind string) {
+	if last, there := f.recorded[kind]; there && m.now.Before(last.Add(time.Minute)) {
+		return
+	}
+	f.recorded[kind] = m.now
+	m.events[kind]++
 }
 
 func (m *model) replayUntil(f *modelFamily) time.Time {
@@ -106,7 +112,7 @@ func (m *model) replayUntil(f *modelFamily) time.Time {
 
 func (m *model) login(u *modelUser) *modelFamily {
 	m.events["login_ok"]++
-	f := &modelFamily{user: u, rotated: m.now}
+	f := &modelFamily{user: u, rotated: m.now, recorded: map[string]time.Time{}}
 	f.ExpiresAt, f.IdleExpiresAt = m.now.Add(shortLifetime), m.now.Add(idle)
 	m.families = append(m.families, f)
 	return f
@@ -140,7 +146,7 @@ func (m *model) logout(p presented, byAccess *modelFamily) (ended bool, err erro
 	case f.Ended != "":
 		return false, nil
 	case byAccess == nil && p.generation == lost:
-		m.events["token_lost"]++
+		m.first(f, "token_lost")
 		return false, nil
 	}
 	m.events["logout"]++

@@ -118,7 +118,7 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 		case family.VerdictPacedTheft:
 			return s.revokeCopied(ctx, tx, j, f, copied(audit.SuspectedTheft, f, evidence), family.ReasonPacedTheft)
 		case family.VerdictTokenLost:
-			return j.add(ctx, tokenLost(f))
+			return j.addFirst(ctx, tokenLost(f))
 		}
 		return nil
 	})

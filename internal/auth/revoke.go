@@ -102,7 +102,7 @@ func standsIn(ctx context.Context, tx *store.Tx, j *journal, f family.Family, re
 		return false, err
 	}
 	if evidence.Row == nil || evidence.Row.Hash != refresh.Hash() {
-		return false, j.add(ctx, tokenLost(f))
+		return false, j.addFirst(ctx, tokenLost(f))
 	}
 	return true, nil
 }

@@ -53,7 +53,7 @@ func TestRevoke_OfWhatIsNotItsOwnChangesNothing(t *testing.T) {
 	r.addUser(t, "ana")
 	shop, phone := r.addClient(t, "shop", account.ConfidentialClient, false), r.addClient(t, "phone", account.PublicClient, false)
 	ofShop, own := r.loginBy(t, shop, "ana"), r.login(t, "ana")
-	ended := r.login(t, "ana")
+	ended, second := r.login(t, "ana"), r.login(t, "ana")
 	r.revoke(t, auth.ClientCredentials{}, ended.RefreshToken)
 	foreign := newReplica(t, db, withSecrets("another secret altogether, long enough too")).login(t, "ana")
 	before, eventsBefore := state(t, db), len(events(t, db))
@@ -70,7 +70,7 @@ func TestRevoke_OfWhatIsNotItsOwnChangesNothing(t *testing.T) {
 		"the built-in client's access":     {shop, own.AccessToken, 0, auth.ErrTokenOfAnother},
 		"forged for another's family":      {phone, forge(t, ofShop.RefreshToken, false), 0, auth.ErrTokenOfAnother},
 		"forged: no such token":            {auth.ClientCredentials{}, forge(t, own.RefreshToken, true), 1, nil},
-		"forged: another hash":             {auth.ClientCredentials{}, forge(t, own.RefreshToken, false), 1, nil},
+		"forged: another hash":             {auth.ClientCredentials{}, forge(t, second.RefreshToken, false), 1, nil},
 		"of a family that ended":           {auth.ClientCredentials{}, ended.RefreshToken, 0, nil},
 		"access token of a family's past":  {auth.ClientCredentials{}, ended.AccessToken, 0, nil},
 		"of another server":                {auth.ClientCredentials{}, foreign.RefreshToken, 0, nil},

@@ -181,15 +181,32 @@ type journal struct {
 
 // add appends an event to the audit trail, in the transaction, with what is known of the caller.
 func (j *journal) add(ctx context.Context, e audit.Event) error {
-	e.RequestID, e.Address, e.UserAgent = j.caller.RequestID, j.caller.Address, cleanUserAgent(j.caller.UserAgent)
-	if e.Actor == "" {
-		e.Actor = j.caller.Actor
-	}
+	e = j.byCaller(e)
 	if err := j.tx.Append(ctx, &e); err != nil {
 		return err
 	}
 	j.events = append(j.events, e)
 	return nil
+}
+
+// addFirst does so for the first in a minute of a kind and a family that the transaction holds: what
+// anybody can cause again and again must not fill the trail.
+func (j *journal) addFirst(ctx context.Context, e audit.Event) error {
+	e = j.byCaller(e)
+	first, err := j.tx.AppendFirst(ctx, &e)
+	if err != nil || !first {
+		return err
+	}
+	j.events = append(j.events, e)
+	return nil
+}
+
+func (j *journal) byCaller(e audit.Event) audit.Event {
+	e.RequestID, e.Address, e.UserAgent = j.caller.RequestID, j.caller.Address, cleanUserAgent(j.caller.UserAgent)
+	if e.Actor == "" {
+		e.Actor = j.caller.Actor
+	}
+	return e
 }
 
 // addRevoked records the families of a user that ended together.

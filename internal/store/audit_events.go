@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,13 +13,33 @@ import (
 	"kindred/internal/audit"
 )
 
-// Append records an event in the transaction that makes it true, and fills in its id and the database's
-// time.
-func (tx *Tx) Append(ctx context.Context, e *audit.Event) (err error) {
+// Append records an event in the transaction that makes it true, and fills in its id, the database's time
+// and, where it names a family and no client, the family's client.
+func (tx *Tx) Append(ctx context.Context, e *audit.Event) error {
 	const statement = `
 		INSERT INTO audit_events (id, at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, reason, detail)
-		VALUES ($1, clock_timestamp(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-		RETURNING at`
+		VALUES ($1, clock_timestamp(), $2, $3, $4, $5,
+		        coalesce(nullif($6, ''), (SELECT f.client_id FROM token_families f WHERE f.id = $5), ''), $7, $8, $9, $10, $11)
+		RETURNING at, client_id`
+	return tx.append(ctx, statement, e)
+}
+
+// AppendFirst does so if the family, which the event names, has no other of that kind within the last
+// minute; first tells whether it did. The caller holds the family.
+func (tx *Tx) AppendFirst(ctx context.Context, e *audit.Event) (first bool, err error) {
+	const statement = `
+		INSERT INTO audit_events (id, at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, reason, detail)
+		SELECT $1, t.now, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM (SELECT clock_timestamp() AS now) AS t
+		 WHERE NOT EXISTS (SELECT FROM audit_events e WHERE e.family_id = $5 AND e.kind = $2 AND e.at > t.now - interval '1 minute')
+		RETURNING at, client_id`
+	err = tx.append(ctx, statement, e)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (tx *Tx) append(ctx context.Context, statement string, e *audit.Event) (err error) {
 	if e.ID, err = uuid.NewV7(); err != nil {
 		return fmt.Errorf("make event id: %w", err)
 	}
@@ -26,7 +47,7 @@ func (tx *Tx) Append(ctx context.Context, e *audit.Event) (err error) {
 		e.Detail = map[string]any{}
 	}
 	err = tx.tx.QueryRow(ctx, statement, e.ID, e.Kind, e.Actor, e.UserID, e.FamilyID, e.ClientID, e.RequestID, e.Address, e.UserAgent,
-		e.Reason, e.Detail).Scan(&e.At)
+		e.Reason, e.Detail).Scan(&e.At, &e.ClientID)
 	if err != nil {
 		return fmt.Errorf("append audit event: %w", translate(err))
 	}
@@ -53,7 +74,9 @@ type EventQuery struct {
 	Limit     int
 }
 
-const eventColumns = `id, at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, reason, detail`
+// What older binaries wrote has its reason in detail.
+const eventColumns = `id, at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent,
+	coalesce(nullif(reason, ''), detail->>'reason', detail->>'why', ''), detail`
 
 // scanEvent reads eventColumns.
 func scanEvent(row pgx.CollectableRow) (e audit.Event, err error) {
