@@ -82,6 +82,41 @@ func TestEvents_FollowTellsOfWhatHappensUntilItIsInterrupted(t *testing.T) {
 	}
 }
 
+// Whoever follows sees what comes also after PostgreSQL was stopped and started again, each event once.
+func TestEvents_FollowGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
+	server := testdb.Dedicated(t)
+	addUser(t, server.URL(), "ana")
+	cmd := command(t, []string{"DATABASE_URL=" + server.URL()}, "events", "--follow", "--since", "1h")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	shown, said := newOutput(stdout), newOutput(stderr)
+	shown.await(t, "user_created (.*)\n")
+	server.Stop(t, "fast")
+	said.await(t, "still trying")
+	server.Start(t)
+	addUser(t, server.URL(), "bob")
+	shown.await(t, "(?s)user_created .*user_created .*\n")
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("interrupted: %v", err)
+	}
+	if n := strings.Count(shown.String(), "\n"); n != 2 {
+		t.Errorf("%d lines:\n%s", n, shown)
+	}
+}
+
 func TestPrinter_EventIsOneLine(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -62,16 +62,17 @@ func (s *Service) FollowEvents(ctx context.Context, q EventQuery, tell func(audi
 	if err != nil {
 		return err
 	}
+	wanted.Oldest = true
 	f := following{query: wanted, told: map[uuid.UUID]time.Time{}}
 	for {
-		list, err := f.read(ctx, s.store)
-		if err != nil && ctx.Err() == nil {
+		err := f.read(ctx, s.store, tell)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrUnavailable):
 			trouble(err)
-		}
-		for _, e := range list {
-			if err := tell(e); err != nil {
-				return err
-			}
+		case err != nil:
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -81,54 +82,74 @@ func (s *Service) FollowEvents(ctx context.Context, q EventQuery, tell func(audi
 	}
 }
 
-// following knows what was told already of the stretch of time that is read again.
+// following knows what was told already of the stretch of time that is read again, and how far a reading
+// has come that trouble ended.
 type following struct {
 	query store.EventQuery
 	told  map[uuid.UUID]time.Time
-	begun bool
+	again time.Time // where the next reading begins; zero unless one is under way
 }
 
-// read returns what was not told yet, the oldest first. It reads again what is younger than any transaction
-// that could still be under way: the database ends one that does nothing for twice REQUEST_TIMEOUT, which
-// is 40 s at most.
-func (f *following) read(ctx context.Context, st *store.Store) ([]audit.Event, error) {
+// read tells what was not told yet, the oldest first, page by page: the first reading may have a long way to
+// go. It reads again what is younger than any transaction that could still be under way when the reading
+// before began: the database ends one that does nothing for twice REQUEST_TIMEOUT, which is 40 s at most.
+func (f *following) read(ctx context.Context, st *store.Store, tell func(audit.Event) error) error {
 	const longest, rows = time.Minute, 1000
-	now, err := st.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if !f.begun && f.query.Since.IsZero() {
-		f.query.Since = now
-	}
-	f.begun = true
-	var fresh []audit.Event
-	q := f.query
-	q.Oldest, q.Limit = true, rows
-	for {
-		list, err := st.Events(ctx, q)
+	f.query.Limit = rows
+	if f.again.IsZero() {
+		now, err := inTime(ctx, st.Now)
 		if err != nil {
-			return fresh, err
+			return err
+		}
+		if f.query.Since.IsZero() {
+			f.query.Since = now
+		}
+		f.again, f.query.Newer = now.Add(-longest), store.EventPlace{}
+	}
+	for {
+		list, err := inTime(ctx, func(ctx context.Context) ([]audit.Event, error) { return st.Events(ctx, f.query) })
+		if err != nil {
+			return err
 		}
 		for _, e := range list {
-			if _, known := f.told[e.ID]; !known {
-				f.told[e.ID] = e.At
-				fresh = append(fresh, e)
+			f.query.Newer = store.EventPlace{At: e.At, ID: e.ID}
+			if err := f.once(e, tell); err != nil {
+				return err
 			}
 		}
 		if len(list) < rows {
 			break
 		}
-		q.Newer = store.EventPlace{At: list[rows-1].At, ID: list[rows-1].ID}
 	}
-	if again := now.Add(-longest); again.After(f.query.Since) {
-		f.query.Since = again
+	if f.again.After(f.query.Since) {
+		f.query.Since = f.again
 	}
 	for id, at := range f.told {
 		if at.Before(f.query.Since) {
 			delete(f.told, id)
 		}
 	}
-	return fresh, nil
+	f.again = time.Time{}
+	return nil
+}
+
+// once tells of an event that was not told of before, and remembers it if it will be read again.
+func (f *following) once(e audit.Event, tell func(audit.Event) error) error {
+	if _, known := f.told[e.ID]; known {
+		return nil
+	}
+	if !e.At.Before(f.again) {
+		f.told[e.ID] = e.At
+	}
+	return tell(e)
+}
+
+// inTime bounds one statement of many: on a line that went dead it would never return.
+func inTime[T any](ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+	const limit = 15 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return read(ctx)
 }
 
 func (s *Service) eventQuery(ctx context.Context, q EventQuery) (store.EventQuery, error) {
