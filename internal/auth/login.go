@@ -46,6 +46,11 @@ func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tok
 		// No user can have such a password, so that it guesses nothing: no name is looked up, nothing counted.
 		return Tokens{}, ErrInvalidCredentials
 	}
+	leave, err := s.hasher.Admit()
+	if err != nil {
+		return Tokens{}, unavailable(err)
+	}
+	defer leave()
 	device, err := s.device(ctx, r)
 	if err != nil {
 		return Tokens{}, err

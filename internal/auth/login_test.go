@@ -189,3 +189,28 @@ func TestRegister(t *testing.T) {
 		t.Error("the password is stored in clear")
 	}
 }
+
+// In a flood whoever comes beyond the queue is sent away before the database is asked for anything.
+func TestLogin_BeyondTheQueueCostsNoStatement(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, testdb.New(t))
+	r.addUser(t, "ana")
+	var leave []func()
+	for l, err := r.hasher.Admit(); err == nil; l, err = r.hasher.Admit() {
+		leave = append(leave, l)
+	}
+	r.statements.take()
+	if err := r.loginWith(t, "ana", userPassword); !errors.Is(err, auth.ErrUnavailable) {
+		t.Errorf("login: error %v, want ErrUnavailable", err)
+	}
+	if _, err := r.Register(t.Context(), caller, "bob", userPassword); !errors.Is(err, auth.ErrUnavailable) {
+		t.Errorf("register: error %v, want ErrUnavailable", err)
+	}
+	if list := r.statements.take(); len(list) != 0 {
+		t.Errorf("%d statements for who is sent away: %q", len(list), list)
+	}
+	for _, l := range leave {
+		l()
+	}
+	r.login(t, "ana")
+}

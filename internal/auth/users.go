@@ -19,6 +19,11 @@ func (s *Service) Register(ctx context.Context, caller Caller, username, passwor
 	if !s.config.RegistrationOpen {
 		return account.User{}, ErrRegistrationClosed
 	}
+	leave, err := s.hasher.Admit()
+	if err != nil {
+		return account.User{}, unavailable(err)
+	}
+	defer leave()
 	a, err := s.reserveRegistration(ctx, caller)
 	if err != nil {
 		return account.User{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,7 @@ var ErrBusy = errors.New("too many passwords are being hashed")
 type gate struct {
 	slots    chan struct{} // as many as hash
 	waiting  atomic.Int64
+	admitted atomic.Int64
 	maxQueue int64
 	maxWait  time.Duration
 
@@ -26,6 +28,15 @@ type gate struct {
 func newGate(slots int) *gate {
 	const queueForEach, maxWait = 8, 800 * time.Millisecond
 	return &gate{slots: make(chan struct{}, slots), maxQueue: int64(queueForEach * slots), maxWait: maxWait}
+}
+
+// admit lets in as many as may hash or wait to.
+func (g *gate) admit() (leave func(), err error) {
+	if g.admitted.Add(1) > g.maxQueue+int64(cap(g.slots)) {
+		g.admitted.Add(-1)
+		return nil, ErrBusy
+	}
+	return sync.OnceFunc(func() { g.admitted.Add(-1) }), nil
 }
 
 // enter waits for a slot, for which leave has to be called. The error is ErrBusy, or the context's: who

@@ -46,6 +46,10 @@ func New(config Config) (*Hasher, error) {
 	return h, nil
 }
 
+// Admit takes a place among those that hash or wait to, for who has other work to do before: in a flood what
+// comes beyond is refused with ErrBusy at once, and costs nothing else. leave gives the place back.
+func (h *Hasher) Admit() (leave func(), err error) { return h.gate.admit() }
+
 // Hash makes a PHC string with a salt of its own. It waits for a slot: the error is ErrBusy, or that of
 // ctx, which ends the wait.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {

@@ -330,3 +330,31 @@ func FuzzParsePHC(f *testing.F) {
 		}
 	})
 }
+
+// As many are let in as may hash or wait to; whoever leaves makes room for one, however often it says so.
+func TestAdmit_AsManyAsHashOrWait(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, Config{Params: cheap, Slots: 2})
+	var leave []func()
+	for {
+		l, err := h.Admit()
+		if err != nil {
+			if !errors.Is(err, ErrBusy) {
+				t.Errorf("error %v, want ErrBusy", err)
+			}
+			break
+		}
+		leave = append(leave, l)
+	}
+	if len(leave) != 2+2*8 {
+		t.Errorf("%d were let in", len(leave))
+	}
+	leave[0]()
+	leave[0]()
+	if _, err := h.Admit(); err != nil {
+		t.Error(err)
+	}
+	if _, err := h.Admit(); !errors.Is(err, ErrBusy) {
+		t.Errorf("error %v, want ErrBusy", err)
+	}
+}
