@@ -3,8 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -49,7 +47,7 @@ func (s *Service) Users(ctx context.Context, q UserQuery) (UserPage, error) {
 	if err != nil {
 		return UserPage{}, err
 	}
-	if !utf8.ValidString(after) || strings.ContainsRune(after, 0) {
+	if !isText(after) {
 		return UserPage{}, errCursor
 	}
 	filter := store.UserFilter{Role: q.Role}

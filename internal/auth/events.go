@@ -167,6 +167,9 @@ func (s *Service) eventQuery(ctx context.Context, q EventQuery) (store.EventQuer
 		}
 		wanted.Kinds = append(wanted.Kinds, audit.Kind(kind))
 	}
+	if !isText(q.RequestID) {
+		return store.EventQuery{}, &QueryError{"requestId", "must be valid UTF-8 without NUL"}
+	}
 	if q.User == "" {
 		return wanted, nil
 	}
@@ -189,7 +192,7 @@ func (p Page) place() (store.EventPlace, error) {
 	}
 	microseconds, id, _ := strings.Cut(text, " ")
 	at, err := strconv.ParseInt(microseconds, 10, 64)
-	if err != nil {
+	if err != nil || at < 0 { // no event is that old, and no timestamp of PostgreSQL much older
 		return store.EventPlace{}, errCursor
 	}
 	place := store.EventPlace{At: time.UnixMicro(at).UTC()}

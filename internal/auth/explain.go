@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -168,8 +166,8 @@ func askedAbout(sessions []UserSession) (asked int) {
 
 func (s *Service) explainRequest(ctx context.Context, what string, generations int) (Answer, error) {
 	const most = 100
-	if !utf8.ValidString(what) || strings.ContainsRune(what, 0) {
-		return Answer{}, store.ErrNotFound // PostgreSQL refuses such text
+	if !isText(what) {
+		return Answer{}, store.ErrNotFound
 	}
 	events, err := s.store.EventsOfRequest(ctx, what, most)
 	if err != nil {

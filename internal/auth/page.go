@@ -3,6 +3,8 @@ package auth
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 var errCursor = &QueryError{"cursor", "is not one that a page before has given"}
@@ -38,6 +40,9 @@ func (p Page) after() (string, error) {
 	}
 	return string(text), nil
 }
+
+// isText tells whether PostgreSQL takes a string for text: it refuses what is no UTF-8, and NUL.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // either reads a state that is one of two words; all, or none, is nil.
 func either(state, yes, no string) (*bool, error) {
