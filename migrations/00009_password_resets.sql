@@ -18,10 +18,6 @@ CREATE TABLE password_resets (
 
 COMMENT ON COLUMN password_resets.token_hash IS 'SHA-256: the token has 256 random bits, so there is nothing to guess';
 
--- For the limit of sessions, which each login counts. A rotation changes none of it.
-CREATE INDEX token_families_live_of_a_user ON token_families (user_id, id) WHERE revoked_at IS NULL;
-
 -- +goose Down
 SET LOCAL lock_timeout = '5s';
-DROP INDEX token_families_live_of_a_user;
 DROP TABLE password_resets;

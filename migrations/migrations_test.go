@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -120,11 +121,38 @@ func countFiles(t *testing.T) int {
 	return len(names)
 }
 
+// A table that stands may be large, and a plain CREATE INDEX keeps its writers out until it is done.
+func TestFiles_BuildIndexesOfOlderTablesBesideTheWriters(t *testing.T) {
+	t.Parallel()
+	const before = "00009" // these have landed
+	names, err := filepath.Glob("[0-9]*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := 0
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, index := range regexp.MustCompile(`CREATE (?:UNIQUE )?INDEX (CONCURRENTLY )?\w+ ON (ONLY )?(\w+)`).FindAllStringSubmatch(string(text), -1) {
+			built++
+			if index[1]+index[2] == "" && name > before && !strings.Contains(string(text), "CREATE TABLE "+index[3]+" (") {
+				t.Errorf("%s: %s holds up the writers of %s", name, index[0], index[3])
+			}
+		}
+	}
+	if built < 10 {
+		t.Errorf("found %d indexes", built)
+	}
+}
+
 // A run that was cut off leaves an index of that name that is of no use; here one of another column is.
 func TestUp_BuildsAnIndexAnewThatWasLeftHalfBuilt(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	db.Exec(t, `DROP INDEX users_by_name_among_the_living; CREATE INDEX users_by_name_among_the_living ON users (role)`)
+	db.Exec(t, `DROP INDEX token_families_live_of_a_user; CREATE INDEX token_families_live_of_a_user ON token_families (client_id)`)
 	db.Exec(t, `DELETE FROM goose_db_version WHERE version_id = 11`)
 	if err := migrations.Up(t.Context(), db.URL(), func(string) {}); err != nil {
 		t.Fatal(err)
