@@ -210,7 +210,7 @@ func ofUser() auth.Answer {
 	answer := auth.Answer{Username: "ana", More: true}
 	for _, s := range []*saga{newer, older} {
 		state, ended := s.family.StateAt(explainedAt)
-		answer.Sessions = append(answer.Sessions, auth.UserSession{Family: s.family, State: state, EndedAt: ended})
+		answer.Sessions = append(answer.Sessions, auth.ListedFamily{Family: s.family, State: state, EndedAt: ended})
 	}
 	e := newer.explanation()
 	answer.Explanation = &e

@@ -153,6 +153,9 @@ func (d *drawing) root(e auth.Explanation) {
 		s = alarm
 	}
 	d.line(s, "  ■ %s  %s", stamp(e.EndedAt), ending(f, e.State))
+	if e.State != family.StateRevoked {
+		return
+	}
 	for _, i := range slices.Backward(e.Incidents) {
 		if i.Kind == string(audit.FamilyRevoked) && i.RequestID != "" {
 			d.line(faint, "    request %s  %s", i.RequestID, by(i.By))

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kindred/internal/auth"
+	"kindred/internal/family"
 	"kindred/internal/httpapi"
 )
 
@@ -53,10 +54,10 @@ func listSessions(ctx context.Context, out *printer, users *auth.Service, nameOr
 
 // stateOf names the reason where somebody ended it.
 func stateOf(f auth.ListedFamily) string {
-	if f.RevokedAt != nil {
+	if f.State == family.StateRevoked {
 		return string(f.RevokedReason)
 	}
-	return f.State
+	return string(f.State)
 }
 
 func newSessionShow(p process) *cobra.Command {
@@ -80,8 +81,8 @@ func newSessionShow(p process) *cobra.Command {
 				return out.encode(httpapi.DescribeSession(f))
 			}
 			body, by := httpapi.DescribeSession(f), ""
-			if body.Revoked != nil {
-				by = body.Revoked.By
+			if f.State == family.StateRevoked {
+				by = f.RevokedBy
 			}
 			return out.fields(
 				"id", body.ID, "user", user.Username, "user id", body.UserID, "client", body.ClientID, "state", stateOf(f), "began", cell(&f.CreatedAt),

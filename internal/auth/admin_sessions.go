@@ -15,8 +15,8 @@ import (
 // ListedFamily is a family as an operator sees it.
 type ListedFamily struct {
 	family.Family
-	State   string    // live, revoked, idle (unused for too long) or expired
-	EndedAt time.Time // zero while it lives
+	State   family.State
+	EndedAt time.Time // zero as StateAt has it
 }
 
 // FamilyQuery says which of a user's families a list has.
@@ -80,15 +80,8 @@ func (s *Service) Family(ctx context.Context, id uuid.UUID) (ListedFamily, accou
 }
 
 func listed(f family.Family, now time.Time) ListedFamily {
-	switch {
-	case f.RevokedAt != nil:
-		return ListedFamily{f, "revoked", *f.RevokedAt}
-	case now.Before(f.IdleExpiresAt): // which is within the absolute expiry
-		return ListedFamily{f, "live", time.Time{}}
-	case f.IdleExpiresAt.Before(f.ExpiresAt):
-		return ListedFamily{f, "idle", f.IdleExpiresAt}
-	}
-	return ListedFamily{f, "expired", f.ExpiresAt}
+	state, ended := f.StateAt(now)
+	return ListedFamily{f, state, ended}
 }
 
 // RevokeSession ends a family, whoever's it is; it is nil where it had ended before. ErrFamilyNotFound if there

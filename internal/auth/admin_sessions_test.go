@@ -120,7 +120,7 @@ func (r replica) families(t testing.TB, name string, q auth.FamilyQuery) (ids []
 			t.Fatal(err)
 		}
 		for _, f := range page.Families {
-			ids, states = append(ids, f.ID), states+f.State+" "
+			ids, states = append(ids, f.ID), states+string(f.State)+" "
 		}
 		if page.Next == "" {
 			return ids, states

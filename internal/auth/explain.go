@@ -26,18 +26,11 @@ type Explanation struct {
 	Username string    // empty where the user was deleted
 }
 
-// UserSession is a family in the list of a user's.
-type UserSession struct {
-	Family  family.Family
-	State   family.State
-	EndedAt time.Time // zero while it lives
-}
-
 // Answer is all that is known of what an operator asked about.
 type Answer struct {
-	Username    string        // where it was a user, living
-	Sessions    []UserSession // of that user, newest first; the one that is explained is among them
-	More        bool          // the user has others
+	Username    string         // where it was a user, living
+	Sessions    []ListedFamily // of that user, newest first; the one that is explained is among them
+	More        bool           // the user has others
 	Request     []audit.Event
 	Explanation *Explanation // nil where a user never logged in, or a request touched no family
 }
@@ -136,10 +129,9 @@ func (s *Service) explainUser(ctx context.Context, user account.User, generation
 	if len(families) == 0 {
 		return Answer{Username: user.Username}, nil
 	}
-	var sessions []UserSession
+	var sessions []ListedFamily
 	for _, f := range families {
-		state, ended := f.StateAt(now)
-		sessions = append(sessions, UserSession{f, state, ended})
+		sessions = append(sessions, listed(f, now))
 	}
 	asked := askedAbout(sessions)
 	e, err := s.ExplainFamily(ctx, sessions[asked].Family.ID, generations)
@@ -154,7 +146,7 @@ func (s *Service) explainUser(ctx context.Context, user account.User, generation
 }
 
 // askedAbout is the place of the session that ended last otherwise than by a logout, or else of the newest.
-func askedAbout(sessions []UserSession) (asked int) {
+func askedAbout(sessions []ListedFamily) (asked int) {
 	var last time.Time
 	for i, u := range sessions {
 		if u.EndedAt.After(last) && u.Family.RevokedReason != family.ReasonLogout {

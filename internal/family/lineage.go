@@ -20,14 +20,15 @@ const (
 )
 
 // StateAt tells where a family stands, and since when it has ended; the time is zero while it lives and
-// where nobody can know it any more.
+// where nobody can know it any more. The first end counts: a change of the password revokes also what had
+// expired before, and logged nobody out there.
 func (f Family) StateAt(now time.Time) (State, time.Time) {
 	switch {
 	case f.CurrentTokenID == uuid.Nil:
 		return StatePurged, time.Time{}
-	case f.RevokedAt != nil:
+	case f.RevokedAt != nil && f.RevokedAt.Before(f.IdleExpiresAt): // which is within the absolute expiry
 		return StateRevoked, *f.RevokedAt
-	case now.Before(f.IdleExpiresAt):
+	case f.RevokedAt == nil && now.Before(f.IdleExpiresAt):
 		return StateLive, time.Time{}
 	case f.IdleExpiresAt.Before(f.ExpiresAt):
 		return StateIdle, f.IdleExpiresAt

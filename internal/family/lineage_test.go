@@ -152,6 +152,20 @@ func TestStateAt_TheFirstEndCounts(t *testing.T) {
 	}
 }
 
+// A change of the password revokes whatever was not revoked yet: also what nobody could use any more.
+func TestStateAt_RevokedAfterItHadExpired(t *testing.T) {
+	t.Parallel()
+	late := now.Add(-time.Minute)
+	for want, f := range map[family.State]family.Family{
+		family.StateIdle:    {CurrentTokenID: uuid.New(), IdleExpiresAt: now.Add(-time.Hour), ExpiresAt: now.Add(time.Hour), RevokedAt: &late},
+		family.StateExpired: {CurrentTokenID: uuid.New(), IdleExpiresAt: late, ExpiresAt: late, RevokedAt: &late},
+	} {
+		if state, ended := f.StateAt(now); state != want || !ended.Equal(f.IdleExpiresAt) {
+			t.Errorf("%s since %v, want %s", state, ended, want)
+		}
+	}
+}
+
 // Whatever a family ended for, it is said in words of its own and not by the name of the reason.
 func TestTrace_EachReasonHasItsWords(t *testing.T) {
 	t.Parallel()
@@ -160,7 +174,7 @@ func TestTrace_EachReasonHasItsWords(t *testing.T) {
 		family.ReasonLogout, family.ReasonSessionEnded, family.ReasonSessionLimit, family.ReasonUserDisabled, family.ReasonUserDeleted,
 		family.ReasonPassword, family.ReasonPasswordReset, family.ReasonAdmin, family.ReasonClientDisabled, family.ReasonTokenRevoked, family.ReasonTokenLimit,
 	} {
-		f := family.Family{CurrentTokenID: uuid.New(), RevokedAt: &now, RevokedReason: reason, RevokedBy: "cli"}
+		f := family.Family{CurrentTokenID: uuid.New(), IdleExpiresAt: now.Add(1), RevokedAt: &now, RevokedReason: reason, RevokedBy: "cli"}
 		a := family.Trace(f, nil, nil, now, 1).Assessment
 		if other, twice := seen[a.Summary]; twice || strings.Contains(a.Summary, string(reason)+".") || a.Finding != family.FindingNone {
 			t.Errorf("%s: %q, as for %q", reason, a.Summary, other)

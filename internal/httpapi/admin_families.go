@@ -1,13 +1,10 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strconv"
-	"time"
-
-	"github.com/google/uuid"
-	"github.com/gorilla/mux"
 
 	"kindred/internal/auth"
 )
@@ -25,23 +22,18 @@ type LineageBody struct {
 
 // FamilyBody is a family for operators.
 type FamilyBody struct {
-	ID         string       `json:"id"`
-	UserID     string       `json:"userId"`
-	Username   *string      `json:"username"`
-	ClientID   string       `json:"clientId"`
-	CreatedAt  *string      `json:"createdAt"`
-	AuthTime   *string      `json:"authTime"`
-	ExpiresAt  *string      `json:"expiresAt"`
-	Generation int64        `json:"generation"`
-	State      string       `json:"state"`
-	EndedAt    *string      `json:"endedAt"`
-	Revoked    *revokedBody `json:"revoked"`
-}
-
-type revokedBody struct {
-	At     string `json:"at"`
-	Reason string `json:"reason"`
-	By     string `json:"by"`
+	ID         string          `json:"id"`
+	UserID     string          `json:"userId"`
+	Username   *string         `json:"username"`
+	ClientID   string          `json:"clientId"`
+	CreatedAt  *string         `json:"createdAt"`
+	AuthTime   *string         `json:"authTime"`
+	ExpiresAt  *string         `json:"expiresAt"` // as SessionBody has them
+	EndsAt     *string         `json:"endsAt"`
+	Generation int64           `json:"generation"`
+	State      string          `json:"state"`
+	EndedAt    *string         `json:"endedAt"`
+	Revoked    *revocationBody `json:"revoked"`
 }
 
 type partyBody struct {
@@ -93,9 +85,9 @@ const DefaultGenerations = 1000
 
 // handleAdminFamily: GET /admin/families/{id}[?limit=N], a family's lineage with its newest N generations.
 func (a *API) handleAdminFamily(w http.ResponseWriter, r *http.Request, _ auth.Identity) error {
-	id, err := uuid.Parse(mux.Vars(r)["id"])
+	id, err := pathID(r, errFamilyNotFound)
 	if err != nil {
-		return errFamilyNotFound
+		return err
 	}
 	limit, err := generationsOf(r)
 	if err != nil {
@@ -111,16 +103,14 @@ func (a *API) handleAdminFamily(w http.ResponseWriter, r *http.Request, _ auth.I
 
 func generationsOf(r *http.Request) (int, error) {
 	const most = 10_000
-	limit := DefaultGenerations
-	for name, values := range r.URL.Query() {
-		if name != "limit" {
-			return 0, errMalformed.with("The only parameter of this route is limit.")
-		}
-		n, err := strconv.Atoi(values[0])
-		if err != nil || len(values) > 1 || n < 1 || n > most {
-			return 0, errMalformed.with("limit must be one number from 1 to 10000.")
-		}
-		limit = n
+	query, err := parameters(r, "limit")
+	text, given := query["limit"]
+	if err != nil || !given {
+		return DefaultGenerations, err
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > most {
+		return 0, errMalformed.with(fmt.Sprintf("limit must be a number from 1 to %d.", most))
 	}
 	return limit, nil
 }
@@ -128,13 +118,13 @@ func generationsOf(r *http.Request) (int, error) {
 // DescribeLineage writes an explanation down in the API's words.
 func DescribeLineage(e auth.Explanation) LineageBody {
 	body := LineageBody{
-		Family: DescribeFamily(auth.UserSession{Family: e.Family, State: e.State, EndedAt: e.EndedAt}, e.Username), Folded: e.Folded,
+		Family: DescribeFamily(auth.ListedFamily{Family: e.Family, State: e.State, EndedAt: e.EndedAt}, e.Username), Folded: e.Folded,
 		Generations: make([]generationBody, 0, len(e.Generations)), Events: make([]incidentBody, 0, len(e.Incidents)),
 		Assessment: assessmentBody{string(e.Assessment.Finding), e.Assessment.Summary, append([]string{}, e.Assessment.Evidence...)},
 	}
 	for _, g := range e.Generations {
 		body.Generations = append(body.Generations, generationBody{
-			g.Number, g.TokenID.String(), timestamp(g.IssuedAt), optional(g.ReplacedAt), party(g.IssuedTo.UserAgent, g.IssuedTo.Address), g.Replays,
+			g.Number, g.TokenID.String(), timestamp(g.IssuedAt), someTime(g.ReplacedAt), party(g.IssuedTo.UserAgent, g.IssuedTo.Address), g.Replays,
 		})
 	}
 	for _, i := range e.Incidents {
@@ -149,25 +139,24 @@ func DescribeLineage(e auth.Explanation) LineageBody {
 	if c := e.Copy; c != nil {
 		body.Reuse = &copyBody{
 			timestamp(c.At), c.RequestID, c.Presented, party(c.PresentedBy.UserAgent, c.PresentedBy.Address),
-			optional(c.IssuedAt), party(c.IssuedTo.UserAgent, c.IssuedTo.Address), optional(c.ReplacedAt), party(c.ReplacedBy.UserAgent, c.ReplacedBy.Address),
-			c.Current, optional(c.CurrentSince), party(c.Holder.UserAgent, c.Holder.Address),
+			someTime(c.IssuedAt), party(c.IssuedTo.UserAgent, c.IssuedTo.Address), someTime(c.ReplacedAt), party(c.ReplacedBy.UserAgent, c.ReplacedBy.Address),
+			c.Current, someTime(c.CurrentSince), party(c.Holder.UserAgent, c.Holder.Address),
 		}
 	}
 	return body
 }
 
 // DescribeFamily writes down where a family stands; username is empty for a deleted user.
-func DescribeFamily(u auth.UserSession, username string) FamilyBody {
-	f := u.Family
+func DescribeFamily(f auth.ListedFamily, username string) FamilyBody {
 	body := FamilyBody{
-		ID: f.ID.String(), UserID: f.UserID.String(), ClientID: f.ClientID, Generation: f.Generation, State: string(u.State),
-		CreatedAt: optional(f.CreatedAt), AuthTime: optional(f.AuthTime), ExpiresAt: optional(f.ExpiresAt), EndedAt: optional(u.EndedAt),
+		ID: f.ID.String(), UserID: f.UserID.String(), ClientID: f.ClientID, Generation: f.Generation, State: string(f.State),
+		CreatedAt: someTime(f.CreatedAt), AuthTime: someTime(f.AuthTime), ExpiresAt: someTime(f.IdleExpiresAt), EndsAt: someTime(f.ExpiresAt), EndedAt: someTime(f.EndedAt),
 	}
 	if username != "" {
 		body.Username = &username
 	}
 	if f.RevokedAt != nil {
-		body.Revoked = &revokedBody{timestamp(*f.RevokedAt), string(f.RevokedReason), f.RevokedBy}
+		body.Revoked = &revocationBody{timestamp(*f.RevokedAt), string(f.RevokedReason), f.RevokedBy}
 	}
 	return body
 }
@@ -177,13 +166,4 @@ func party(userAgent string, address netip.Addr) partyBody {
 		return partyBody{UserAgent: userAgent}
 	}
 	return partyBody{userAgent, address.String()}
-}
-
-// optional is null where a time is not known.
-func optional(t time.Time) *string {
-	if t.IsZero() {
-		return nil
-	}
-	text := timestamp(t)
-	return &text
 }

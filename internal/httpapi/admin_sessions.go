@@ -32,7 +32,7 @@ type revocationBody struct {
 // DescribeSession writes a family down for admins.
 func DescribeSession(f auth.ListedFamily) SessionBody {
 	body := SessionBody{
-		ID: f.ID.String(), UserID: f.UserID.String(), ClientID: f.ClientID, State: f.State,
+		ID: f.ID.String(), UserID: f.UserID.String(), ClientID: f.ClientID, State: string(f.State),
 		CreatedAt: timestamp(f.CreatedAt), LastUsedAt: timestamp(f.RotatedAt),
 		ExpiresAt: timestamp(f.IdleExpiresAt), EndsAt: timestamp(f.ExpiresAt),
 		Generation: f.Generation, UserAgent: f.LastUserAgent, EndedAt: someTime(f.EndedAt),

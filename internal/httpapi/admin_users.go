@@ -31,7 +31,7 @@ func DescribeUser(u account.User) UserBody {
 	return body
 }
 
-// someTime is null for no time at all.
+// someTime is null where there is no time, or none is known.
 func someTime(t time.Time) *string {
 	if t.IsZero() {
 		return nil
