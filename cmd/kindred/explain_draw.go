@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"kindred/internal/auth"
@@ -32,21 +31,11 @@ type drawing struct {
 }
 
 func (d *drawing) line(s style, format string, args ...any) {
-	text := printable(strings.TrimRight(fmt.Sprintf(format, args...), " "))
+	text := visibly(strings.TrimRight(fmt.Sprintf(format, args...), " "))
 	if d.colour && s != plain && text != "" {
 		text = "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 	}
 	d.text.WriteString(text + "\n")
-}
-
-// printable replaces control and invisible characters, and those that turn the direction of writing.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '·'
-	}, s)
 }
 
 // paragraph breaks text between words.

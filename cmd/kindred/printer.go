@@ -72,7 +72,8 @@ func (l *listing) row(cells []string) {
 
 func (l *listing) end() error { return l.table.Flush() }
 
-// visibly replaces what could move the cursor of a terminal, or deceive its reader: user agents are anybody's.
+// visibly replaces what could move the cursor of a terminal, or deceive its reader by what cannot be seen or by
+// another direction of writing: user agents are anybody's.
 func visibly(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

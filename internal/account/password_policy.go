@@ -7,7 +7,6 @@ import (
 
 	"github.com/nbutton23/zxcvbn-go"
 	"github.com/nbutton23/zxcvbn-go/matching"
-	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -71,9 +70,7 @@ func containsName(text string, name Username) bool {
 }
 
 // folded is the form in which texts are compared, the same that a Username's key has.
-func folded(text string) string {
-	return norm.NFC.String(cases.Fold().String(strings.ToLower(norm.NFC.String(text))))
-}
+func folded(text string) string { return keyOf(norm.NFC.String(text)) }
 
 // weak asks zxcvbn, which knows common words, names, dates and keyboards. What it does not see by itself
 // is taken away first: letters that are written as digits, and a piece that only repeats.
