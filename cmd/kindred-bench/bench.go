@@ -76,7 +76,7 @@ func (b *bench) start(ctx context.Context, kindred string) (err error) {
 	}
 	b.atEnd(func() error { return b.postgres.Close(context.WithoutCancel(ctx)) })
 	b.store, err = store.Open(store.Config{
-		URL: db.URL(), MaxConns: clients, RequestTimeout: 5 * time.Second, MaxLifetime: 720 * time.Hour,
+		URL: db.URL(), MaxConns: clients, RequestTimeout: 5 * time.Second, MaxLifetime: 720 * time.Hour, RotationGroup: 1,
 	})
 	if err != nil {
 		return err

@@ -24,3 +24,10 @@ func (s *Store) Show(ctx context.Context, name string) (value string, err error)
 	})
 	return value, err
 }
+
+// WaitingRotations tells how many rotations wait for a group.
+func (s *Store) WaitingRotations() int {
+	s.groups.mu.Lock()
+	defer s.groups.mu.Unlock()
+	return len(s.groups.waiting)
+}

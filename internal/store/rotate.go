@@ -48,10 +48,20 @@ type querier interface {
 }
 
 // RotateFamily rotates if the token is current in every respect: family, client, hash, user, expiry.
-// It is one statement, one round trip, one transaction. ok is false when anything did not hold, or
-// when somebody else holds the family at the moment; the caller then locks and judges. Running it
-// again after a lost answer is safe: the guard no longer matches.
+// It is one statement, one round trip, one transaction, which it may share with rotations that arrive
+// while others are under way. ok is false when anything did not hold, or when somebody else holds the
+// family at the moment; the caller then locks and judges. Running it again after a lost answer is safe: the
+// guard no longer matches.
 func (s *Store) RotateFamily(ctx context.Context, r Rotation) (grant Grant, ok bool, err error) {
+	grant, ok, err = s.groups.rotate(ctx, r)
+	if err != nil {
+		return Grant{}, false, fmt.Errorf("rotate family: %w", err)
+	}
+	return grant, ok, nil
+}
+
+// rotateAlone is a statement for one rotation.
+func (s *Store) rotateAlone(ctx context.Context, r Rotation) (grant Grant, ok bool, err error) {
 	once := func() error {
 		return s.withConn(ctx, func(conn *pgxpool.Conn) (err error) {
 			grant, ok, err = rotate(ctx, conn, r)
@@ -64,10 +74,28 @@ func (s *Store) RotateFamily(ctx context.Context, r Rotation) (grant Grant, ok b
 			err = once()
 		}
 	}
-	if err != nil {
-		return Grant{}, false, fmt.Errorf("rotate family: %w", err)
-	}
-	return grant, ok, nil
+	return grant, ok, err
+}
+
+// rotateTogether is a statement for several. The grants are by the ids of the children; a rotation that has
+// none did not happen.
+func (s *Store) rotateTogether(ctx context.Context, list []Rotation) (grants map[uuid.UUID]Grant, err error) {
+	err = s.withConn(ctx, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, rotateStatement, rotateArguments(list)...)
+		if err != nil {
+			return err
+		}
+		grants = make(map[uuid.UUID]Grant, len(list))
+		var child uuid.UUID
+		var g Grant
+		_, err = pgx.ForEachRow(rows, grantFields(&child, &g), func() error {
+			grants[child] = g
+			g = Grant{}
+			return nil
+		})
+		return err
+	})
+	return grants, err
 }
 
 // RotateFamily is the same within a transaction that holds the family.
@@ -110,26 +138,42 @@ const rotateStatement = `
 	    INSERT INTO refresh_tokens (id, expires_on, family_id, parent_id, token_hash, generation, issued_at, expires_at, user_agent, address)
 	    SELECT child_id, expires_on, id, token_id, child_hash, generation, now, idle_expires_at, user_agent, address FROM rotated
 	)
-	SELECT id, client_id, auth_time, generation, now, least(now + $11::interval, expires_at), idle_expires_at,
+	SELECT child_id, id, client_id, auth_time, generation, now, least(now + $11::interval, expires_at), idle_expires_at,
 	       user_id, username, role, version, claims, created_at
 	  FROM rotated`
 
-func rotate(ctx context.Context, q querier, r Rotation) (Grant, bool, error) {
-	rows, err := q.Query(ctx, rotateStatement,
-		[]uuid.UUID{r.FamilyID}, []uuid.UUID{r.TokenID}, [][]byte{r.TokenHash[:]}, []string{r.ClientID},
-		[]uuid.UUID{r.ChildID}, [][]byte{r.ChildHash[:]}, [][]byte{r.Seal}, []string{r.UserAgent}, []netip.Addr{r.Address},
-		r.IdleLifetime, r.AccessLifetime)
+func rotate(ctx context.Context, q querier, r Rotation) (grant Grant, ok bool, err error) {
+	rows, err := q.Query(ctx, rotateStatement, rotateArguments([]Rotation{r})...)
 	if err != nil {
 		return Grant{}, false, err
 	}
-	grant, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Grant, error) {
-		var g Grant
-		err := row.Scan(&g.FamilyID, &g.ClientID, &g.AuthTime, &g.Generation, &g.Now, &g.AccessExpiresAt, &g.IdleExpiresAt,
-			&g.User.ID, &g.User.Username, &g.User.Role, &g.User.Version, &g.User.Claims, &g.User.CreatedAt)
-		return g, err
+	var child uuid.UUID
+	_, err = pgx.ForEachRow(rows, grantFields(&child, &grant), func() error {
+		ok = true
+		return nil
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Grant{}, false, nil
+	return grant, ok && err == nil, err
+}
+
+// rotateArguments are the parameters of rotateStatement. The lifetimes are the same for all.
+func rotateArguments(list []Rotation) []any {
+	var (
+		families, tokens, children = make([]uuid.UUID, len(list)), make([]uuid.UUID, len(list)), make([]uuid.UUID, len(list))
+		hashes, childHashes, seals = make([][]byte, len(list)), make([][]byte, len(list)), make([][]byte, len(list))
+		clients, userAgents        = make([]string, len(list)), make([]string, len(list))
+		addresses                  = make([]netip.Addr, len(list))
+	)
+	for i := range list {
+		r := &list[i]
+		families[i], tokens[i], hashes[i], clients[i] = r.FamilyID, r.TokenID, r.TokenHash[:], r.ClientID
+		children[i], childHashes[i], seals[i] = r.ChildID, r.ChildHash[:], r.Seal
+		userAgents[i], addresses[i] = r.UserAgent, r.Address
 	}
-	return grant, err == nil, err
+	return []any{families, tokens, hashes, clients, children, childHashes, seals, userAgents, addresses, list[0].IdleLifetime, list[0].AccessLifetime}
+}
+
+// grantFields are the places that a row of rotateStatement is scanned into.
+func grantFields(child *uuid.UUID, g *Grant) []any {
+	return []any{child, &g.FamilyID, &g.ClientID, &g.AuthTime, &g.Generation, &g.Now, &g.AccessExpiresAt, &g.IdleExpiresAt,
+		&g.User.ID, &g.User.Username, &g.User.Role, &g.User.Version, &g.User.Claims, &g.User.CreatedAt}
 }

@@ -25,12 +25,14 @@ type Config struct {
 	RequestTimeout time.Duration // deadline of a request: every statement must end before it
 	MaxLifetime    time.Duration // of a family: how far ahead partitions must reach
 	Pooled         bool          // URL leads through a pooler in transaction mode
+	RotationGroup  int           // rotations that share a statement at most; the default is 32, 1 is none
 	Tracer         pgx.QueryTracer
 }
 
 // Store reaches one PostgreSQL. It is safe for concurrent use.
 type Store struct {
 	pool        *pgxpool.Pool
+	groups      *rotationGroups
 	health      health
 	pingTimeout time.Duration
 	maxLifetime time.Duration
@@ -57,6 +59,7 @@ func Open(config Config) (*Store, error) {
 	pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
 	settings := sessionSettings(config.RequestTimeout)
 	st := &Store{pingTimeout: config.RequestTimeout / 4, maxLifetime: config.MaxLifetime, settings: settings}
+	st.groups = newRotationGroups(st, config)
 	pc.ShouldPing = st.foundDead
 	pc.ConnConfig.Tracer = watchedBy(st, config.Tracer)
 	pc.ConnConfig.ConnectTimeout = config.RequestTimeout / 2
@@ -125,7 +128,10 @@ func sessionSettings(request time.Duration) map[string]string {
 }
 
 // Close ends all connections once they are given back.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() {
+	s.groups.working.Wait()
+	s.pool.Close()
+}
 
 // withConn runs do on one connection.
 func (s *Store) withConn(ctx context.Context, do func(*pgxpool.Conn) error) error {
