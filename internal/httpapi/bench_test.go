@@ -38,7 +38,7 @@ func BenchmarkProtected(b *testing.B) {
 func benchmarked(b *testing.B) (api *httpapi.API, refreshToken, accessToken string) {
 	b.Helper()
 	db := testdb.New(b)
-	service, api := newAPI(b, db, replicaConfig{url: db.URL(), timeout: 5 * time.Second, log: io.Discard})
+	service, api := newAPI(b, db, replicaConfig{url: db.URL(), timeout: 5 * time.Second, log: io.Discard, fed: true})
 	if _, err := service.CreateUser(b.Context(), auth.Caller{}, "user1", "password123", "user"); err != nil {
 		b.Fatal(err)
 	}

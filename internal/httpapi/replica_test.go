@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ type replicaConfig struct {
 	log          io.Writer     // nil: none
 	keys         *token.Keys   // nil: a secret's
 	keyBox       *token.KeyBox // of keys of the database
+	fed          bool          // a feed keeps the blacklist; else each check asks the database
 }
 
 func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *httpapi.API) {
@@ -84,13 +86,25 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 		must(err)
 		passwords = account.PasswordPolicy{Blocklist: list}
 	}
+	blacklist := revocation.NewSet(time.Now)
 	service := auth.New(auth.Config{
 		RevokePacedTheft: config.pacedTheft,
 		ReuseInterval:    reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
 		RegistrationOpen: config.registration, Passwords: passwords, Breached: config.breached, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
 		GuessKey: []byte("guess key"), Guesses: config.guesses, MaxSessionsPerUser: config.maxSessions, PublicURL: publicURL,
 		AdminMaxAge: 15 * time.Minute,
-	}, st, revocation.NewSet(time.Now), auth.Secrets{Hasher: hasher, Codec: codec, Devices: devices, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
+	}, st, blacklist, auth.Secrets{Hasher: hasher, Codec: codec, Devices: devices, Issuer: issuer, Verifier: verifier, Keys: keys, KeyBox: config.keyBox}, log)
+	if config.fed {
+		feed, err := revocation.NewFeed(revocation.Config{
+			Follow: store.FollowConfig{URL: config.url, Listen: true}, Server: st.Server, KeysChanged: service.LoadKeys, Log: slog.New(slog.DiscardHandler),
+		}, blacklist)
+		must(err)
+		ctx, cancel := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() { feed.Run(ctx) })
+		t.Cleanup(func() { cancel(); running.Wait() })
+		must(blacklist.Next(t.Context()))
+	}
 	api := httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,
 		Proxies: httpapi.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Forwarded: config.forwarded},

@@ -175,45 +175,71 @@ func (v *Verifier) Verify(raw string) (AccessClaims, error) {
 	return claims, nil
 }
 
-// VerifyExpired checks everything but the expiry: whoever logs out may come late.
+// VerifyExpired checks everything but the expiry: whoever logs out may come late. What passed is
+// remembered: to look at it again costs a hash, and the question whether its key still stands.
 func (v *Verifier) VerifyExpired(raw string) (AccessClaims, error) {
 	// JSON grows by a third; custom claims are the user's, but a header of 16 KiB helps nobody.
 	const maxBytes = 16 << 10
-	if len(raw) > maxBytes || strings.ContainsAny(raw, "\r\n") {
+	if len(raw) > maxBytes {
 		return AccessClaims{}, ErrInvalidAccessToken
 	}
-	parts := strings.Split(raw, ".")
-	if len(parts) != 3 {
-		return AccessClaims{}, ErrInvalidAccessToken
+	digest := sha256.Sum256([]byte(raw))
+	if r, there := v.verified.get(digest); there && v.standsStill(r) {
+		if r.claims.Custom != nil { // each caller's own to change
+			r.claims.Custom = custom(raw)
+		}
+		return r.claims, nil
 	}
-	k, err := v.keyOf(parts[0])
+	r, err := v.read(raw)
 	if err != nil {
 		return AccessClaims{}, err
 	}
-	if err := v.checkSignature(k, raw, parts[2]); err != nil {
-		return AccessClaims{}, ErrInvalidAccessToken
-	}
-	claims, err := v.claims(parts[1])
-	claims.KeyID = k.id
-	return claims, err
+	v.verified.add(digest, r)
+	return r.claims, nil
 }
 
-// checkSignature remembers the tokens that passed: the second check of one costs a hash. It is asked
-// with the key that the header names, which the hash covers, so that the memory outlives no key.
-func (v *Verifier) checkSignature(k key, raw, encoded string) error {
-	digest := sha256.Sum256([]byte(raw))
-	if v.verified.has(digest) {
-		return nil
+// custom reads the user's own claims of a token that was read whole before.
+func custom(raw string) map[string]any {
+	var p payload
+	text, err := decode(strings.Split(raw, ".")[1])
+	if err == nil {
+		err = json.Unmarshal(text, &p)
 	}
-	signature, err := decode(encoded)
 	if err != nil {
-		return err
+		panic("token: what could be read once cannot be read again")
 	}
-	if err := k.method.Verify(raw[:len(raw)-len(encoded)-1], signature, k.verify); err != nil {
-		return err
+	return p.Custom
+}
+
+// standsStill asks of a token that was good before what may have changed since.
+func (v *Verifier) standsStill(r remembered) bool {
+	_, known := v.config.Keys.set.Load().byID[r.claims.KeyID]
+	return known && v.hasBegun(r.notBefore)
+}
+
+func (v *Verifier) hasBegun(notBefore time.Time) bool {
+	return !notBefore.After(v.config.Now().Add(leeway))
+}
+
+func (v *Verifier) read(raw string) (remembered, error) {
+	if strings.ContainsAny(raw, "\r\n") {
+		return remembered{}, ErrInvalidAccessToken
 	}
-	v.verified.add(digest)
-	return nil
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		return remembered{}, ErrInvalidAccessToken
+	}
+	k, err := v.keyOf(parts[0])
+	if err != nil {
+		return remembered{}, err
+	}
+	signature, err := decode(parts[2])
+	if err != nil || k.method.Verify(raw[:len(raw)-len(parts[2])-1], signature, k.verify) != nil {
+		return remembered{}, ErrInvalidAccessToken
+	}
+	claims, notBefore, err := v.claims(parts[1])
+	claims.KeyID = k.id
+	return remembered{claims, notBefore, len(raw)}, err
 }
 
 // keyOf reads the header: the key that its kid names, if all else is as we write it. Members that we
@@ -246,14 +272,15 @@ func couldBeOurs(h header) bool {
 }
 
 // claims reads what the signature has vouched for, and checks what an issuer of ours always writes.
-func (v *Verifier) claims(encoded string) (AccessClaims, error) {
+func (v *Verifier) claims(encoded string) (claims AccessClaims, notBefore time.Time, err error) {
+	refused := func() (AccessClaims, time.Time, error) { return AccessClaims{}, time.Time{}, ErrInvalidAccessToken }
 	text, err := decode(encoded)
 	if err != nil {
-		return AccessClaims{}, ErrInvalidAccessToken
+		return refused()
 	}
 	var p payload
 	if err := json.Unmarshal(text, &p); err != nil { // duplicate names are an error here
-		return AccessClaims{}, ErrInvalidAccessToken
+		return refused()
 	}
 	subject, subjectOK := canonicalID(p.Subject)
 	id, idOK := canonicalID(p.ID)
@@ -263,16 +290,20 @@ func (v *Verifier) claims(encoded string) (AccessClaims, error) {
 		p.Audience == nil || *p.Audience != v.config.Audience, // RFC 8725 §3.9
 		!subjectOK, !idOK, !sessionOK, p.UserID != *p.Subject,
 		p.ExpiresAt == nil, p.IssuedAt == nil, *p.ExpiresAt < 0, *p.ExpiresAt > math.MaxInt32*64:
-		return AccessClaims{}, ErrInvalidAccessToken
-	case p.NotBefore != nil && time.Unix(*p.NotBefore, 0).After(v.config.Now().Add(leeway)):
-		return AccessClaims{}, ErrInvalidAccessToken
+		return refused()
+	}
+	if p.NotBefore != nil {
+		notBefore = time.Unix(*p.NotBefore, 0)
+	}
+	if !v.hasBegun(notBefore) {
+		return refused()
 	}
 	return AccessClaims{
 		ID: id, Subject: subject, SessionID: session, ClientID: p.ClientID, Username: p.Username, Role: p.Role,
 		Version: p.Version, AuthTime: time.Unix(p.AuthTime, 0).UTC(),
 		IssuedAt: time.Unix(*p.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(*p.ExpiresAt, 0).UTC(), Custom: p.Custom,
 		Audience: v.config.Audience,
-	}, nil
+	}, notBefore, nil
 }
 
 // canonicalID reads an id in the spelling that we write; the parser alone takes four.

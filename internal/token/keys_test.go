@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -247,20 +248,58 @@ func TestVerify_MemoryHoldsWholeTokens(t *testing.T) {
 
 func TestMemory_IsBoundedAndKeepsWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
-	var m memory
-	favourite := sha256.Sum256([]byte("favourite"))
-	m.add(favourite)
-	for i := range 3*maxRemembered + 1 {
-		m.add(sha256.Sum256(fmt.Append(nil, i)))
-		if i%(maxRemembered/2) == 0 && !m.has(favourite) {
-			t.Fatalf("what is asked for often was forgotten after %d others", i)
-		}
+	for name, bytes := range map[string]int{"many": 600, "large": 16 << 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			generation := min(maxRemembered, maxRememberedBytes/bytes)
+			var m memory
+			has := func(text []byte) bool {
+				_, there := m.get(sha256.Sum256(text))
+				return there
+			}
+			m.add(sha256.Sum256([]byte("favourite")), remembered{bytes: bytes})
+			for i := range 3*generation + 1 {
+				m.add(sha256.Sum256(fmt.Append(nil, i)), remembered{bytes: bytes})
+				if i%(generation/2) == 0 && !has([]byte("favourite")) {
+					t.Fatalf("what is asked for often was forgotten after %d others", i)
+				}
+			}
+			if size := len(m.young) + len(m.old); size > 2*generation+2 {
+				t.Errorf("%d tokens are remembered, %d at most", size, 2*generation)
+			}
+			if has(fmt.Append(nil, 0)) {
+				t.Error("the oldest was not forgotten")
+			}
+		})
 	}
-	if size := len(m.young) + len(m.old); size > 2*maxRemembered {
-		t.Errorf("%d tokens are remembered, %d at most", size, 2*maxRemembered)
+}
+
+func TestVerify_RememberedTokenSaysTheSame(t *testing.T) {
+	t.Parallel()
+	now := issuedAt
+	keys := keysOf(t, signingKeys(t)...)
+	config := configOf(keys, issuedAt)
+	config.Now = func() time.Time { return now }
+	v, err := NewVerifier(config)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if m.has(sha256.Sum256(fmt.Append(nil, 0))) {
-		t.Error("the oldest was not forgotten")
+	raw := issueWith(t, keys, someClaims())
+	first, err := v.Verify(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := v.Verify(raw)
+	if err != nil || !reflect.DeepEqual(first, second) {
+		t.Errorf("first %+v, then %+v, error %v", first, second, err)
+	}
+	now = issuedAt.Add(-2 * leeway)
+	if _, err := v.Verify(raw); !errors.Is(err, ErrInvalidAccessToken) {
+		t.Errorf("before it begins: error %v", err)
+	}
+	now = someClaims().ExpiresAt.Add(leeway)
+	if _, err := v.Verify(raw); !errors.Is(err, ErrExpiredAccessToken) {
+		t.Errorf("after it ends: error %v", err)
 	}
 }
 

@@ -1,40 +1,55 @@
 package token
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// memory remembers the tokens whose signature was verified, by their SHA-256: a dump of it gives none
-// away. It keeps two generations and drops the older when the younger is full, so that what is asked for
-// often stays and the whole is bounded.
+// memory remembers what the tokens say that were verified, by their SHA-256: a dump of it gives none away.
+// It keeps two generations and drops the older when the younger is full, so that what is asked for often
+// stays and the whole is bounded.
 type memory struct {
 	mu         sync.Mutex
-	young, old map[[32]byte]struct{}
+	young, old map[[32]byte]remembered
+	bytes      int // of the young tokens' text
 }
 
-// maxRemembered is the size of one generation; both together take some 5 MiB.
-const maxRemembered = 1 << 15
+// remembered is a token that was good, but for its expiry, when it was seen first.
+type remembered struct {
+	claims    AccessClaims // shared: nobody changes them
+	notBefore time.Time
+	bytes     int
+}
 
-func (m *memory) has(digest [32]byte) bool {
+// A generation is full at either; both together take some 50 MiB at most, and 30 with tokens of usual size.
+const (
+	maxRemembered      = 1 << 14
+	maxRememberedBytes = 8 << 20
+)
+
+func (m *memory) get(digest [32]byte) (remembered, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, there := m.young[digest]; there {
-		return true
+	if r, there := m.young[digest]; there {
+		return r, true
 	}
-	_, there := m.old[digest]
+	r, there := m.old[digest]
 	if there {
-		m.keep(digest)
+		m.keep(digest, r)
 	}
-	return there
+	return r, there
 }
 
-func (m *memory) add(digest [32]byte) {
+func (m *memory) add(digest [32]byte, r remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keep(digest)
+	m.keep(digest, r)
 }
 
-func (m *memory) keep(digest [32]byte) {
-	if m.young == nil || len(m.young) >= maxRemembered {
-		m.old, m.young = m.young, make(map[[32]byte]struct{})
+func (m *memory) keep(digest [32]byte, r remembered) {
+	if m.young == nil || len(m.young) >= maxRemembered || m.bytes >= maxRememberedBytes {
+		m.old, m.young, m.bytes = m.young, make(map[[32]byte]remembered), 0
 	}
-	m.young[digest] = struct{}{}
+	m.young[digest] = r
+	m.bytes += r.bytes
 }
