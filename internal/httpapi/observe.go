@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -43,13 +44,15 @@ func callerOf(r *http.Request) auth.Caller { return observedIn(r.Context()).call
 // observe wraps everything, the router's own refusals too: security headers and a request id on each
 // answer, a deadline, one line in the log, and a problem in place of a panic.
 func (a *API) observe(next http.Handler) http.Handler {
+	headers := securityHeaders() // answers share the values: whoever wants another sets it
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		id := requestID(r.Header.Values(requestIDHeader))
 		seen := &observed{requestID: id, route: "none", caller: auth.Caller{
 			RequestID: id, Address: clientAddress(r, a.config.Proxies), UserAgent: r.UserAgent(),
 		}}
-		setSecurityHeaders(w.Header(), id)
+		maps.Copy(w.Header(), headers)
+		w.Header().Set(requestIDHeader, id)
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), observedKey{}, seen), a.config.RequestTimeout)
 		defer cancel()
 		r = r.WithContext(ctx)
@@ -106,16 +109,17 @@ func requestID(given []string) string {
 	return uuid.Must(uuid.NewV7()).String()
 }
 
-// setSecurityHeaders: nothing of this API is a page, so nothing may be framed, run or sniffed, and
+// securityHeaders: nothing of this API is a page, so nothing may be framed, run or sniffed, and
 // nothing that judges a token may be kept (RFC 6749 §5.1, OWASP ASVS 5.0 §3.4).
-func setSecurityHeaders(h http.Header, requestID string) {
+func securityHeaders() http.Header {
+	h := http.Header{}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set(requestIDHeader, requestID)
+	return h
 }
 
 // recorder notes status and length of an answer.
