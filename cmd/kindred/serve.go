@@ -102,7 +102,7 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 	}
 	st, err := store.Open(store.Config{
 		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.DatabaseMaxConns, Pooled: cfg.DatabasePooled,
-		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime,
+		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime, RotationGroup: cfg.RotationGroup,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)

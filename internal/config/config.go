@@ -14,6 +14,7 @@ import (
 type Config struct {
 	DatabaseURL      Secret
 	DatabaseMaxConns int32
+	RotationGroup    int  // refreshes that share a statement at most
 	DatabasePooled   bool // DatabaseURL leads through a pooler in transaction mode
 	ListenAddr       string
 	PublicURL        string // the issuer; an origin without a path
@@ -68,6 +69,7 @@ func Settings() []Setting {
 	return slices.Concat([]Setting{
 		{Name: databaseURL, File: true, Description: "PostgreSQL 15 or newer, as a URL or as keywords. Required"},
 		{Name: databaseMaxConns, Default: "16", Description: "connections that one replica opens at most"},
+		{Name: rotationGroup, Default: "32", Description: "refreshes that share a statement, while others are under way; `1` gives each its own"},
 		{Name: databasePooler, Default: "none", Description: "`transaction` where DATABASE_URL leads through PgBouncer in transaction mode: [what that needs](docs/operations.md#pgbouncer)"},
 		{Name: port, Default: "3000", Description: "port on 127.0.0.1, where LISTEN_ADDR is not set"},
 		{Name: listenAddr, Default: "127.0.0.1:$PORT", Description: "address to listen on; wins over PORT"},
@@ -107,6 +109,7 @@ func Settings() []Setting {
 const (
 	databaseURL              = "DATABASE_URL"
 	databaseMaxConns         = "DATABASE_MAX_CONNS"
+	rotationGroup            = "ROTATION_GROUP"
 	databasePooler           = "DATABASE_POOLER"
 	port                     = "PORT"
 	listenAddr               = "LISTEN_ADDR"
@@ -162,6 +165,7 @@ func Load(source Source) (Config, error) {
 		DatabaseURL:              r.databaseAddress(databaseURL),
 		DatabaseMaxConns:         int32(r.integer(databaseMaxConns, 16, 1, 10000)),
 		DatabasePooled:           r.pooled(),
+		RotationGroup:            r.integer(rotationGroup, 32, 1, 256),
 		ListenAddr:               r.listenAddress(portNumber),
 		PublicURL:                r.origin(publicURL, portNumber),
 		SigningAlgorithm:         r.choice(signingAlgorithm, "ES256", "ES256", "EdDSA", "RS256"),
