@@ -75,6 +75,29 @@ func TestRevokeSessions_EndsAllOfOneUser(t *testing.T) {
 	}
 }
 
+// The transaction holds all of them, and one row of the trail after the other would take the longer the more there
+// are: a user with thousands could not be shut out in the time that a request has.
+func TestRevokeSessions_OfManyAreRecordedAtOnce(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	ana := r.addUser(t, "ana")
+	const sessions = 5
+	for range sessions {
+		r.login(t, "ana")
+	}
+	if err := r.DisableUser(t.Context(), asAdmin, "ana"); err != nil {
+		t.Fatal(err)
+	}
+	got := one[string](t, db, `
+		SELECT concat_ws(' ', count(*), count(DISTINCT id), count(DISTINCT family_id), count(DISTINCT cmin::text), min(client_id), max(actor), max(request_id), max(reason))
+		  FROM audit_events WHERE kind = 'family_revoked' AND user_id = $1 AND family_id IN (SELECT id FROM token_families) AND detail = '{}'`, ana.ID)
+	want := fmt.Sprintf("%[1]d %[1]d %[1]d 1 kindred %s %s user_disabled", sessions, asAdmin.Actor, asAdmin.RequestID)
+	if got != want {
+		t.Errorf("the trail has %q, want %q", got, want)
+	}
+}
+
 // Who logs in while all is ended must not be left with a session that began before it.
 func TestRevokeSessions_WaitsForALoginThatIsUnderWay(t *testing.T) {
 	t.Parallel()

@@ -211,12 +211,12 @@ func (j *journal) byCaller(e audit.Event) audit.Event {
 
 // addRevoked records the families of a user that ended together.
 func (j *journal) addRevoked(ctx context.Context, families []uuid.UUID, userID uuid.UUID, reason family.Reason, by string) error {
-	for _, id := range families {
-		if err := j.add(ctx, revoked(id, userID, "", reason, by)); err != nil {
-			return err
-		}
+	if len(families) == 0 {
+		return nil
 	}
-	return nil
+	events, err := j.tx.AppendForEach(ctx, families, j.byCaller(revoked(uuid.Nil, userID, "", reason, by)))
+	j.events = append(j.events, events...)
+	return err
 }
 
 // change runs fn in a transaction with a journal. Once that stands, what it revoked is on this replica's

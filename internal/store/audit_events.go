@@ -39,6 +39,37 @@ func (tx *Tx) AppendFirst(ctx context.Context, e *audit.Event) (first bool, err 
 	return err == nil, err
 }
 
+// AppendForEach records one event for each of many families, alike but for the family and its client, in one
+// statement: who ends the sessions of a user who has thousands holds them all, and must not hold them long.
+func (tx *Tx) AppendForEach(ctx context.Context, families []uuid.UUID, e audit.Event) ([]audit.Event, error) {
+	const statement = `
+		INSERT INTO audit_events (id, at, kind, actor, user_id, family_id, client_id, request_id, address, user_agent, reason)
+		SELECT n.id, clock_timestamp(), $3, $4, $5, f.id, f.client_id, $6, $7, $8, $9
+		  FROM unnest($1::uuid[], $2::uuid[]) AS n (id, family_id) JOIN token_families f ON f.id = n.family_id
+		RETURNING id, at, family_id, client_id, detail`
+	ids := make([]uuid.UUID, len(families))
+	for i := range ids {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("make event id: %w", err)
+		}
+		ids[i] = id
+	}
+	rows, err := tx.tx.Query(ctx, statement, ids, families, e.Kind, e.Actor, e.UserID, e.RequestID, e.Address, e.UserAgent, e.Reason)
+	if err != nil {
+		return nil, fmt.Errorf("append audit events: %w", translate(err))
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (audit.Event, error) {
+		one := e
+		err := row.Scan(&one.ID, &one.At, &one.FamilyID, &one.ClientID, &one.Detail)
+		return one, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("append audit events: %w", translate(err))
+	}
+	return list, nil
+}
+
 func (tx *Tx) append(ctx context.Context, statement string, e *audit.Event) (err error) {
 	if e.ID, err = uuid.NewV7(); err != nil {
 		return fmt.Errorf("make event id: %w", err)
