@@ -119,7 +119,7 @@ func (s *Service) explainUserByName(ctx context.Context, what string, generation
 
 func (s *Service) explainUser(ctx context.Context, user account.User, generations int) (Answer, error) {
 	const most, shown = 1000, 30
-	families, now, err := s.store.FamiliesOfUser(ctx, user.ID, most)
+	families, _, now, err := s.store.FamilyPage(ctx, user.ID, nil, uuid.Max, most)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -20,7 +20,7 @@ const listFamilies = `
 
 // FamilyPage lists a user's families, the newest first, limit of them at most, from behind the id before
 // (uuid.Max: from the start); with live only those that can still be refreshed, or only the others. now is
-// the clock that decided, where there are any.
+// the clock that decided, where there are any. The user may have been deleted.
 func (s *Store) FamilyPage(ctx context.Context, userID uuid.UUID, live *bool, before uuid.UUID, limit int) (list []family.Family, more bool, now time.Time, err error) {
 	err = s.withConn(ctx, func(conn *pgxpool.Conn) error {
 		rows, err := conn.Query(ctx, listFamilies, userID, before, live, limit+1)

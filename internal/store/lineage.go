@@ -120,28 +120,8 @@ func chain(ctx context.Context, tx pgx.Tx, f family.Family, newest int, copied i
 	})
 }
 
-// FamiliesOfUser lists a user's families, ended ones too, newest first, and the clock. The user may have
-// been deleted.
-func (s *Store) FamiliesOfUser(ctx context.Context, userID uuid.UUID, limit int) (list []family.Family, now time.Time, err error) {
-	const statement = `
-		SELECT ` + familyColumns + `, clock_timestamp()
-		  FROM token_families f WHERE f.user_id = $1 ORDER BY f.id DESC LIMIT $2`
-	err = s.withConn(ctx, func(conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, statement, userID, limit)
-		if err != nil {
-			return err
-		}
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (family.Family, error) { return scanFamily(row, &now) })
-		return err
-	})
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("list families of user: %w", err)
-	}
-	return list, now, nil
-}
-
-// EventsOfRequest reads what one request recorded, the newest events and the oldest of them first. A request id may be the client's own, so
-// that several requests share it.
+// EventsOfRequest reads what one request recorded, the newest events and the oldest of them first. A request id
+// may be the client's own, so that several requests share it.
 func (s *Store) EventsOfRequest(ctx context.Context, requestID string, limit int) (events []audit.Event, err error) {
 	const statement = `
 		SELECT ` + eventColumns + ` FROM audit_events

@@ -193,7 +193,7 @@ func TestLineage_WaitsForNoLock(t *testing.T) {
 	})
 }
 
-func TestFamiliesOfUser_EndedOnesTooNewestFirst(t *testing.T) {
+func TestFamilyPage_EndedOnesTooNewestFirst(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	st := open(t, db, nil)
@@ -204,11 +204,11 @@ func TestFamiliesOfUser_EndedOnesTooNewestFirst(t *testing.T) {
 		_, err := tx.RevokeFamily(ctx, first.ID, family.ReasonLogout, "cli")
 		return err
 	})
-	list, now, err := st.FamiliesOfUser(t.Context(), user.ID, 10)
-	if err != nil || len(list) != 2 || list[0].ID != second.ID || list[1].ID != first.ID || list[1].RevokedAt == nil || time.Since(now) > time.Hour {
+	list, more, now, err := st.FamilyPage(t.Context(), user.ID, nil, uuid.Max, 10)
+	if err != nil || more || len(list) != 2 || list[0].ID != second.ID || list[1].ID != first.ID || list[1].RevokedAt == nil || time.Since(now) > time.Hour {
 		t.Errorf("%v at %v, error %v", list, now, err)
 	}
-	if list, _, err := st.FamiliesOfUser(t.Context(), user.ID, 1); err != nil || len(list) != 1 || list[0].ID != second.ID {
+	if list, more, _, err := st.FamilyPage(t.Context(), user.ID, nil, uuid.Max, 1); err != nil || !more || len(list) != 1 || list[0].ID != second.ID {
 		t.Errorf("of one %v, error %v", list, err)
 	}
 }
