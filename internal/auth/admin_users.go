@@ -15,7 +15,7 @@ var ErrOwnAccount = errors.New("one's own account")
 
 // MayChange tells whether an admin may shut a user out, delete it or change its role: anybody but oneself
 // (ErrOwnAccount). So of admins who act one after the other one is always left; two who act on each other at
-// the same moment are one for the command line.
+// the same moment, and the last who leaves by DeleteMe, are ones for the command line.
 func (who Identity) MayChange(id uuid.UUID) error {
 	if who.User.ID == id {
 		return ErrOwnAccount
