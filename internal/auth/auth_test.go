@@ -131,7 +131,7 @@ func newSecrets(t testing.TB, db *testdb.DB, refresh []string, keys *token.Keys)
 		}
 	}
 	// The cheapest hash: what these tests ask does not depend on its cost.
-	hasher, err := password.New(password.Config{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}})
+	hasher, err := password.New(password.Config{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, Slots: 32})
 	must(err)
 	var previous [][]byte
 	for _, s := range refresh[1:] {

@@ -60,7 +60,7 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	})
 	must(err)
 	t.Cleanup(st.Close)
-	hasher, err := password.New(password.Config{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}})
+	hasher, err := password.New(password.Config{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, Slots: 32})
 	must(err)
 	codec, err := token.NewRefreshCodec([]byte(refreshSecret))
 	must(err)
