@@ -27,7 +27,8 @@ type attack struct {
 func newAttack(t *testing.T, settings ...string) *attack {
 	t.Helper()
 	db := testdb.New(t)
-	a := &attack{t: t, db: db, environ: serveEnvironment(db.URL(), settings...)}
+	// All find a place in the queue before the hashing.
+	a := &attack{t: t, db: db, environ: serveEnvironment(db.URL(), append(settings, "HASH_SLOTS=8")...)}
 	addUser(t, db.URL(), "owner")
 	a.restart()
 	return a
