@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -125,6 +126,13 @@ func (p *printer) event(e audit.Event) error {
 	add("request", body.RequestID)
 	if body.UserAgent != "" {
 		fmt.Fprintf(&rest, "  %q", visibly(body.UserAgent))
+	}
+	if len(body.Detail) > 0 {
+		detail, err := json.Marshal(body.Detail)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&rest, "  %s", visibly(string(detail)))
 	}
 	return p.print(body, "%s  %-28s%s\n", e.At.UTC().Format("2006-01-02T15:04:05.000Z"), what, rest.String())
 }

@@ -38,7 +38,7 @@ func newExplain(p process) *cobra.Command {
 			answer, err := explain(cmd.Context(), p, args[0], generations)
 			switch {
 			case errors.Is(err, auth.ErrNothingKnown):
-				return fmt.Errorf("%q is no session, no user and no request that left a record (of a refusal after a session had ended there is only a log line, which has its family_id): %w", args[0], err)
+				return &wordedError{fmt.Sprintf("%q is no session, no user and no request that left a record (of a refusal after a session had ended there is only a log line, which has its family_id)", args[0]), err}
 			case err != nil:
 				return err
 			case asJSON:
@@ -77,16 +77,8 @@ func colourful(p process) bool {
 // explained is the lineage as the API shows it, and beside it how it was found.
 type explained struct {
 	Sessions []httpapi.FamilyBody `json:"sessions,omitempty"`
-	Request  []requestEvent       `json:"request,omitempty"`
+	Request  []httpapi.EventBody  `json:"request,omitempty"`
 	*httpapi.LineageBody
-}
-
-type requestEvent struct {
-	At       time.Time `json:"at"`
-	Kind     string    `json:"kind"`
-	Actor    string    `json:"actor"`
-	UserID   *string   `json:"userId"`
-	FamilyID *string   `json:"familyId"`
 }
 
 func answerBody(answer auth.Answer) explained {
@@ -95,14 +87,7 @@ func answerBody(answer auth.Answer) explained {
 		body.Sessions = append(body.Sessions, httpapi.DescribeFamily(session, answer.Username))
 	}
 	for _, e := range answer.Request {
-		event := requestEvent{At: e.At.UTC(), Kind: string(e.Kind), Actor: e.Actor}
-		if id := e.UserID.UUID.String(); e.UserID.Valid {
-			event.UserID = &id
-		}
-		if id := e.FamilyID.UUID.String(); e.FamilyID.Valid {
-			event.FamilyID = &id
-		}
-		body.Request = append(body.Request, event)
+		body.Request = append(body.Request, httpapi.DescribeEvent(e))
 	}
 	if answer.Explanation != nil {
 		lineage := httpapi.DescribeLineage(*answer.Explanation)

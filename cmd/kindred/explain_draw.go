@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"kindred/internal/audit"
 	"kindred/internal/auth"
 	"kindred/internal/family"
 )
@@ -95,6 +98,18 @@ func (d *drawing) sessions(a auth.Answer) {
 	d.line(plain, "")
 }
 
+// because is the reason of an event, and what else is kept of it.
+func because(e audit.Event) string {
+	words := []string{}
+	if e.Reason != "" {
+		words = append(words, e.Reason)
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Detail)) {
+		words = append(words, fmt.Sprintf("%s %v", name, e.Detail[name]))
+	}
+	return visibly(strings.Join(words, ", "))
+}
+
 func (d *drawing) request(a auth.Answer) {
 	if a.Request == nil {
 		return
@@ -108,6 +123,9 @@ func (d *drawing) request(a auth.Answer) {
 			about = "user " + e.UserID.UUID.String()
 		}
 		d.line(plain, "  %s  %-17s %s", stamp(e.At), e.Kind, about)
+		if e.Reason != "" || len(e.Detail) > 0 {
+			d.line(faint, "      %s", because(e))
+		}
 	}
 	d.line(plain, "")
 }

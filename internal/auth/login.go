@@ -237,7 +237,10 @@ func (s *Service) rehash(ctx context.Context, caller Caller, user account.User, 
 
 // unavailable: hashing fails when too many want to, and when the wait for a slot outlasts the request.
 func unavailable(err error) error {
-	if errors.Is(err, password.ErrBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, password.ErrBusy):
+		return ErrBusy
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("wait for hashing: %w: %w", ErrUnavailable, err)
 	}
 	return fmt.Errorf("check password: %w", err)

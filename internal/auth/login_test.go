@@ -200,11 +200,11 @@ func TestLogin_BeyondTheQueueCostsNoStatement(t *testing.T) {
 		leave = append(leave, l)
 	}
 	r.statements.take()
-	if err := r.loginWith(t, "ana", userPassword); !errors.Is(err, auth.ErrUnavailable) {
-		t.Errorf("login: error %v, want ErrUnavailable", err)
+	if err := r.loginWith(t, "ana", userPassword); !errors.Is(err, auth.ErrBusy) {
+		t.Errorf("login: error %v, want ErrBusy", err)
 	}
-	if _, err := r.Register(t.Context(), caller, "bob", userPassword); !errors.Is(err, auth.ErrUnavailable) {
-		t.Errorf("register: error %v, want ErrUnavailable", err)
+	if _, err := r.Register(t.Context(), caller, "bob", userPassword); !errors.Is(err, auth.ErrBusy) {
+		t.Errorf("register: error %v, want ErrBusy", err)
 	}
 	if list := r.statements.take(); len(list) != 0 {
 		t.Errorf("%d statements for who is sent away: %q", len(list), list)

@@ -51,6 +51,8 @@ var (
 
 	// ErrUsernameTaken: a living user has that name.
 	ErrUsernameTaken = store.ErrUsernameTaken
+	// ErrBusy: more passwords are to be hashed than this replica lets wait. Nothing was judged.
+	ErrBusy = password.ErrBusy
 	// ErrUnavailable: the database is away, read-only or too slow. Nothing was consumed.
 	ErrUnavailable = store.ErrUnavailable
 )

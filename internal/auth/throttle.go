@@ -210,7 +210,7 @@ func (s *Service) reserveRegistration(ctx context.Context, caller Caller) (attem
 // is wrong with a password takes a while to find out.
 func (s *Service) settleRegistration(ctx context.Context, a attempt, outcome error) {
 	var invalid *account.InvalidError
-	if errors.As(outcome, &invalid) && invalid.Field != "password" || errors.Is(outcome, ErrUnavailable) {
+	if errors.As(outcome, &invalid) && invalid.Field != "password" || errors.Is(outcome, ErrUnavailable) || errors.Is(outcome, ErrBusy) {
 		s.giveBack(ctx, a, false)
 	}
 }

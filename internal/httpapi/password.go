@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 
 	"kindred/internal/auth"
@@ -20,7 +21,7 @@ func (a *API) handleChangePassword(w http.ResponseWriter, r *http.Request, who a
 		return err
 	}
 	if err := a.auth.ChangePassword(r.Context(), callerOf(r), who, *body.CurrentPassword, *body.NewPassword); err != nil {
-		return err
+		return ofOwnPassword(err)
 	}
 	clearAccessCookie(w, r)
 	w.WriteHeader(http.StatusNoContent)
@@ -58,9 +59,17 @@ func (a *API) handleDeleteMe(w http.ResponseWriter, r *http.Request, who auth.Id
 		return errMalformed.with("password is missing.")
 	}
 	if err := a.auth.DeleteMe(r.Context(), callerOf(r), who, *body.Password); err != nil {
-		return err
+		return ofOwnPassword(err)
 	}
 	clearCookies(w, r)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// ofOwnPassword says of a wrong password what it is where no name was asked for.
+func ofOwnPassword(err error) error {
+	if errors.Is(err, auth.ErrInvalidCredentials) {
+		return errCredentials.with("The current password is wrong.")
+	}
+	return err
 }

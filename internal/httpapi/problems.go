@@ -114,7 +114,7 @@ func problemOf(err error) *Problem {
 		return errTaken
 	case errors.Is(err, auth.ErrSessionNotFound):
 		return errSessionNotFound
-	case errors.Is(err, auth.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, auth.ErrUnavailable), errors.Is(err, auth.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return errUnavailable
 	default:
 		return errInternal
