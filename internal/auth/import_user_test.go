@@ -156,3 +156,22 @@ func TestImportUser_AgainIsNothing(t *testing.T) {
 		t.Errorf("%+v, error %v", after, err)
 	}
 }
+
+// Who guessed at the name before anybody had it keeps nobody out that is imported under it, however old the account.
+func TestImportUser_GuessesFromBeforeAreVoid(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	for range 5 {
+		r.wantWrong(t, "ana")
+	}
+	_, err := r.try(t, "ana", wrongPassword, "")
+	wantThrottled(t, err)
+	created := time.Date(2019, 5, 6, 7, 8, 9, 0, time.UTC)
+	if err := r.ImportUser(t.Context(), caller, auth.ImportedUser{Username: "ana", PasswordHash: aHash, CreatedAt: &created}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.try(t, "ana", "password123", ""); err != nil {
+		t.Error(err)
+	}
+}

@@ -25,13 +25,14 @@ type ImportedUser struct {
 	Disabled     bool
 }
 
-// ImportUser creates a user with all that it brings. ErrUsernameTaken if a living user has the name, and
+// ImportUser creates a user with all that it brings. The password is as new here as the user, whenever it was
+// created elsewhere: guesses at the name from before are void. ErrUsernameTaken if a living user has the name, and
 // ErrUserIDTaken if another user has the id; then nothing is changed, and the transaction can go on.
 func (tx *Tx) ImportUser(ctx context.Context, u ImportedUser) error {
 	const insert = `
 		INSERT INTO users (id, username, username_key, role, password_hash, claims, created_at, password_changed_at, disabled_at)
-		SELECT $1, $2, $3, $4, $5, $6, t.created, t.created, CASE WHEN $8 THEN t.now END
-		  FROM (SELECT now, least(coalesce($7, now), now) AS created FROM (SELECT clock_timestamp() AS now) AS clock) AS t
+		SELECT $1, $2, $3, $4, $5, $6, least(coalesce($7, t.now), t.now), t.now, CASE WHEN $8 THEN t.now END
+		  FROM (SELECT clock_timestamp() AS now) AS t
 		ON CONFLICT DO NOTHING`
 	// A later statement: it sees whom the insertion waited for.
 	const taken = `SELECT EXISTS (SELECT FROM users WHERE username_key = $1 AND deleted_at IS NULL)`
