@@ -83,7 +83,7 @@ func checkImported(u ImportedUser) (store.ImportedUser, error) {
 		return refuse("id", "It must not be all zeros.")
 	}
 	return store.ImportedUser{
-		ID: id, Name: name, Role: role, PasswordHash: u.PasswordHash, Claims: u.Claims, CreatedAt: u.CreatedAt, Disabled: u.Disabled,
+		ID: id, Name: name, Role: role, PasswordHash: password.Foreign(u.PasswordHash), Claims: u.Claims, CreatedAt: u.CreatedAt, Disabled: u.Disabled,
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
 
 	"kindred/internal/account"
 	"kindred/internal/audit"
@@ -173,5 +174,24 @@ func TestImportUser_GuessesFromBeforeAreVoid(t *testing.T) {
 	}
 	if _, err := r.try(t, "ana", "password123", ""); err != nil {
 		t.Error(err)
+	}
+}
+
+// What the other system hashed is what was typed there, composed or not, whatever made the hash.
+func TestImportUser_AsItWasTypedElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, testdb.New(t))
+	const decomposed = "cafe\u0301 au lait at nine"
+	hash, err := r.hasher.Hash(t.Context(), decomposed) // of the kind that is made here too
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ImportUser(t.Context(), caller, auth.ImportedUser{Username: "ana", PasswordHash: hash}); err != nil {
+		t.Fatal(err)
+	}
+	for _, typed := range []string{decomposed, norm.NFC.String(decomposed)} {
+		if _, err := r.try(t, "ana", typed, ""); err != nil {
+			t.Errorf("%+q: %v", typed, err)
+		}
 	}
 }

@@ -22,6 +22,15 @@ func Check(hash string) error {
 	return err
 }
 
+// Foreign writes a hash that Check accepts so that Verify knows it for another system's, whatever its cost: an
+// argon2id hash as it stands is taken for one of ours, which are of NFC only.
+func Foreign(hash string) string {
+	if strings.HasPrefix(hash, argon2idPrefix) {
+		return "argon2" + hash
+	}
+	return hash
+}
+
 // parseForeign reads each form in one spelling only: what we read is what was written.
 func parseForeign(text string) (foreign, error) {
 	const maxText = 512
