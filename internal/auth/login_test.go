@@ -1,8 +1,11 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
@@ -213,4 +216,42 @@ func TestLogin_BeyondTheQueueCostsNoStatement(t *testing.T) {
 		l()
 	}
 	r.login(t, "ana")
+}
+
+// Who waits for the service of breached passwords takes no place among those that hash: its trouble would keep
+// everybody from logging in.
+func TestRegister_LeavesItsPlaceToLoginsBeforeTheBreachLookUp(t *testing.T) {
+	t.Parallel()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	slow := func(c *auth.Config, _ *[]string) {
+		c.Breached = func(context.Context, string) (bool, error) {
+			asked <- struct{}{}
+			<-answer
+			return false, nil
+		}
+	}
+	db := testdb.New(t)
+	newReplica(t, db).addUser(t, "ana")
+	r := newReplica(t, db, slow)
+	var leave []func()
+	for l, err := r.hasher.Admit(); err == nil; l, err = r.hasher.Admit() {
+		leave = append(leave, l)
+	}
+	for _, l := range leave {
+		l()
+	}
+	var registering sync.WaitGroup
+	for i := range leave {
+		registering.Go(func() {
+			if _, err := r.Register(t.Context(), caller, fmt.Sprintf("user%d", i), userPassword); err != nil && !errors.Is(err, auth.ErrUnavailable) {
+				t.Error(err)
+			}
+		})
+		<-asked
+	}
+	if err := r.loginWith(t, "ana", userPassword); err != nil {
+		t.Errorf("login beside %d look-ups: %v", len(leave), err)
+	}
+	close(answer)
+	registering.Wait()
 }

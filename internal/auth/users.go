@@ -23,8 +23,8 @@ func (s *Service) Register(ctx context.Context, caller Caller, username, passwor
 	if err != nil {
 		return account.User{}, unavailable(err)
 	}
-	defer leave()
 	a, err := s.reserveRegistration(ctx, caller)
+	leave() // what comes next may wait for another service, and hashing has the gate's own queue
 	if err != nil {
 		return account.User{}, err
 	}
