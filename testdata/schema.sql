@@ -34,6 +34,38 @@ TABLE clients
     CONSTRAINT clients_pkey PRIMARY KEY (id)
     CONSTRAINT clients_secret_is_of_the_confidential CHECK (((type = 'confidential'::text) = (secret_hash IS NOT NULL)))
     CONSTRAINT clients_type_is_known CHECK ((type = ANY (ARRAY['public'::text, 'confidential'::text])))
+CREATE OR REPLACE FUNCTION public.kindred_drop_past_partition(parent regclass, before date)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET lock_timeout TO '50ms'
+AS $function$
+DECLARE
+    today     date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    leaf      regclass;
+    leaf_name text;
+    next_week date;
+BEGIN
+    IF before > today THEN
+        RAISE EXCEPTION 'partitions of % are dropped once they are past, and % is not', parent, before;
+    END IF;
+    SELECT c.oid, c.relname, pg_catalog.to_date(pg_catalog.right(c.relname, 8), 'YYYYMMDD') + 7
+      INTO leaf, leaf_name, next_week
+      FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+     WHERE i.inhparent = parent AND c.relname ~ '_p[0-9]{8}$'
+     ORDER BY pg_catalog.right(c.relname, 8) LIMIT 1;
+    IF leaf IS NULL OR next_week > before
+       OR parent = 'refresh_tokens'::regclass AND EXISTS (SELECT FROM token_families WHERE expires_on < next_week) THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        EXECUTE pg_catalog.format('DROP TABLE %s', leaf);
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN '';
+    END;
+    RETURN leaf_name;
+END
+$function$
+
 CREATE OR REPLACE FUNCTION public.kindred_ensure_partitions(parent regclass, first_day date, last_day date)
  RETURNS integer
  LANGUAGE plpgsql
@@ -209,6 +241,7 @@ TABLE token_families WITH (fillfactor=50)
     CONSTRAINT token_families_pkey PRIMARY KEY (id)
     CONSTRAINT token_families_revocation_is_whole CHECK ((((revoked_at IS NULL) = (revoked_reason IS NULL)) AND ((revoked_at IS NULL) = (revoked_by IS NULL))))
     CONSTRAINT token_families_user_fkey FOREIGN KEY (user_id) REFERENCES users(id)
+    CREATE INDEX token_families_expires_on ON public.token_families USING btree (expires_on)
     CREATE INDEX token_families_live_of_a_client ON public.token_families USING btree (client_id, id) WHERE ((revoked_at IS NULL) AND (client_id <> 'kindred'::text))
     CREATE INDEX token_families_live_of_a_user ON public.token_families USING btree (user_id, id) WHERE (revoked_at IS NULL)
     CREATE INDEX token_families_user ON public.token_families USING btree (user_id)

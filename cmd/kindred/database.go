@@ -12,13 +12,16 @@ import (
 )
 
 // openStore opens DATABASE_URL for a command that needs nothing else.
-func openStore(p process) (*store.Store, error) {
+func openStore(p process) (*store.Store, error) { return openStoreFor(p, time.Hour) }
+
+// openStoreFor opens it for one that makes partitions for families of such a lifetime.
+func openStoreFor(p process, lifetime time.Duration) (*store.Store, error) {
 	url, pooled, err := config.LoadDatabase(p.settings())
 	if err != nil {
 		return nil, err
 	}
 	st, err := store.Open(store.Config{
-		URL: url.Reveal(), Pooled: pooled, MaxConns: 2, RequestTimeout: 10 * time.Second, MaxLifetime: time.Hour,
+		URL: url.Reveal(), Pooled: pooled, MaxConns: 2, RequestTimeout: 10 * time.Second, MaxLifetime: lifetime,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)

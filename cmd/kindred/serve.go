@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kindred/internal/account"
+	"kindred/internal/audit"
 	"kindred/internal/auth"
 	"kindred/internal/config"
 	"kindred/internal/httpapi"
@@ -87,6 +88,7 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 	rules := auth.Config{
 		ReuseInterval: cfg.RefreshReuseInterval, IdleLifetime: cfg.JWTRefreshExpiration, MaxLifetime: cfg.FamilyMaxLifetime,
 		AccessLifetime: cfg.JWTExpiration, RegistrationOpen: cfg.RegistrationOpen, NameKey: nameKey, AdminMaxAge: cfg.AdminMaxAge,
+		AuditRetention:   cfg.AuditRetention,
 		RevokePacedTheft: cfg.RevokePacedTheft, SigningAlgorithm: token.Algorithm(cfg.SigningAlgorithm),
 		MaxSessionsPerUser: cfg.MaxSessionsPerUser, PublicURL: cfg.PublicURL,
 		GuessKey: guessKey, Guesses: auth.GuessLimits{
@@ -234,11 +236,10 @@ func (s *server) run(ctx context.Context, listener net.Listener, ready func(addr
 	return nil
 }
 
-// maintain makes partitions long before they are needed, deletes revocations, reset links and counts of guesses
-// that are of no use any more, and says which settings the sessions lack. Should the first fail, a login that
-// misses a partition makes it.
+// maintain makes partitions long before they are needed, deletes what is of no use any more, and says which
+// settings the sessions lack. Should the first fail, a login that misses a partition makes it.
 func (s *server) maintain(ctx context.Context) {
-	const calm, troubled, limit = time.Hour, 5 * time.Second, 30 * time.Second
+	const calm, troubled, limit = time.Hour, 5 * time.Second, 10 * time.Minute
 	failing := false
 	for {
 		attempt, cancel := context.WithTimeout(ctx, limit)
@@ -246,9 +247,12 @@ func (s *server) maintain(ctx context.Context) {
 		if len(loose) > 0 {
 			s.log.Warn("sessions of the database are not bounded as they should be", "settings", loose)
 		}
-		err = errors.Join(err, s.store.EnsurePartitions(attempt), s.store.PurgeRevocations(attempt), s.store.PurgeResets(attempt),
-			s.service.PurgeGuesses(attempt))
+		purged, purgeErr := s.service.Purge(attempt, auth.Caller{Actor: audit.BySystem})
+		err = errors.Join(err, s.store.PurgeRevocations(attempt), s.store.PurgeResets(attempt), s.service.PurgeGuesses(attempt), purgeErr)
 		cancel()
+		if purged.Families > 0 || len(purged.Partitions) > 0 || purged.InUse > 0 {
+			s.log.Info("purged", "families", purged.Families, "partitions", purged.Partitions, "in_use", purged.InUse)
+		}
 		if err != nil && !failing && ctx.Err() == nil {
 			s.log.Warn("maintenance failed; it is tried again until it succeeds", "error", err)
 		}

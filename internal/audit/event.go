@@ -46,6 +46,8 @@ const (
 	ClientAdded         Kind = "client_added" // detail has its type and whether it may introspect
 	ClientSecretRotated Kind = "client_secret_rotated"
 	ClientDisabled      Kind = "client_disabled"
+
+	Purged Kind = "purged" // detail has how many families, or the partition
 )
 
 // Kinds lists all of them.
@@ -55,7 +57,7 @@ func Kinds() []Kind {
 		LoginRefused, LoginThrottled, PasswordChanged, PasswordRefused, PasswordRehash, ResetLinkMade,
 		PasswordReset, GraceReplay, ReuseDetected, SuspectedTheft, TokenLost, FamilyRevoked,
 		TokenRevoked, Logout, KeyPublished, KeyRetired, KeyRevoked, KeysReencrypted,
-		ClientAdded, ClientSecretRotated, ClientDisabled,
+		ClientAdded, ClientSecretRotated, ClientDisabled, Purged,
 	}
 }
 

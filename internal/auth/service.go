@@ -64,6 +64,7 @@ type Config struct {
 	MaxLifetime      time.Duration // of a family, whatever happens
 	AccessLifetime   time.Duration // of an access token
 	RegistrationOpen bool
+	AuditRetention   time.Duration // of audit events
 	AdminMaxAge      time.Duration // since the login of whoever acts as an admin
 	RevokePacedTheft bool          // two parties that refresh in turns end the family
 	// NameKey hides names that belong to no user from the audit trail: people type passwords there.

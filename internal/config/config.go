@@ -40,6 +40,7 @@ type Config struct {
 	RegistrationOpen   bool
 	AdminMaxAge        time.Duration // since an admin's login
 	MaxSessionsPerUser int
+	AuditRetention     time.Duration
 	TrustedProxies     []netip.Prefix
 	ForwardedHeader    bool // trusted proxies write Forwarded, not X-Forwarded-For
 	GuessesPerNetwork  Rate
@@ -91,6 +92,7 @@ func Settings() []Setting {
 		{Name: revocationListenURL, Default: "$DATABASE_URL", File: true, Description: "where replicas listen for revocations: the primary, past any pooler"},
 		{Name: registration, Default: "closed", Description: "`open` lets people register; `dev` opens it"},
 		{Name: adminMaxAge, Default: "15m", Description: "how long after a login an admin's session may use `/admin`; 1m to 24h"},
+		{Name: auditRetention, Default: "8760h", Description: "how long the [audit trail](docs/audit.md) is kept, to the week; 24h to 87600h"},
 		{Name: maxSessionsPerUser, Default: "100", Description: "live sessions of one user; a login beyond ends the oldest; 1 to 10000"},
 		{Name: trustedProxies, Description: "addresses or CIDR blocks, separated by commas, that are believed about [the client's address](docs/guessing.md#whose-address)"},
 		{Name: forwardedHeader, Default: "x-forwarded-for", Description: "the header that they write: `x-forwarded-for` or `forwarded` (RFC 7239)"},
@@ -132,6 +134,7 @@ const (
 	registration             = "REGISTRATION"
 	adminMaxAge              = "ADMIN_MAX_AGE"
 	maxSessionsPerUser       = "MAX_SESSIONS_PER_USER"
+	auditRetention           = "AUDIT_RETENTION"
 	trustedProxies           = "TRUSTED_PROXIES"
 	forwardedHeader          = "FORWARDED_HEADER"
 	guessesPerNetwork        = "GUESSES_PER_NETWORK"
@@ -173,7 +176,7 @@ func Load(source Source) (Config, error) {
 		JWTRefreshSecret:         r.secret(jwtRefreshSecret),
 		JWTRefreshSecretPrevious: r.previousSecrets(),
 		JWTRefreshExpiration:     r.duration(jwtRefreshExpiration, 24*time.Hour, time.Second, maxFamilyLifetime),
-		FamilyMaxLifetime:        r.duration(familyMaxLifetime, 720*time.Hour, time.Second, maxFamilyLifetime),
+		FamilyMaxLifetime:        r.familyLifetime(),
 		RefreshReuseInterval:     r.duration(refreshReuseInterval, 10*time.Second, 0, maxReuseInterval),
 		RevokePacedTheft:         r.choice(pacedTheft, "audit", "audit", "revoke") == "revoke",
 		RequestTimeout:           r.duration(requestTimeout, 5*time.Second, 100*time.Millisecond, 20*time.Second),
@@ -181,6 +184,7 @@ func Load(source Source) (Config, error) {
 		RegistrationOpen:         r.choice(registration, "closed", "open", "closed") == "open",
 		AdminMaxAge:              r.duration(adminMaxAge, 15*time.Minute, time.Minute, 24*time.Hour),
 		MaxSessionsPerUser:       r.integer(maxSessionsPerUser, 100, 1, 10000),
+		AuditRetention:           r.auditRetention(),
 		TrustedProxies:           r.prefixes(trustedProxies),
 		ForwardedHeader:          r.choice(forwardedHeader, "x-forwarded-for", "x-forwarded-for", "forwarded") == "forwarded",
 		GuessesPerNetwork:        r.rate(guessesPerNetwork, Rate{300, 30}),
@@ -224,6 +228,22 @@ func LoadKeys(source Source) (KeyConfig, error) {
 	c := KeyConfig{SigningAlgorithm: r.choice(signingAlgorithm, "ES256", "ES256", "EdDSA", "RS256")}
 	c.KeyEncryptionKey, c.KeyEncryptionKeyPrevious = r.keyEncryptionKeys()
 	return c, r.err()
+}
+
+// LoadPurge reads what the command needs that purges, and makes partitions.
+func LoadPurge(source Source) (lifetime, retention time.Duration, err error) {
+	r := newReader(source)
+	lifetime, retention = r.familyLifetime(), r.auditRetention()
+	return lifetime, retention, r.err()
+}
+
+func (r *reader) familyLifetime() time.Duration {
+	return r.duration(familyMaxLifetime, 720*time.Hour, time.Second, maxFamilyLifetime)
+}
+
+func (r *reader) auditRetention() time.Duration {
+	const day, year = 24 * time.Hour, 365 * 24 * time.Hour
+	return r.duration(auditRetention, year, day, 10*year)
 }
 
 // LoadDatabase reads what the commands need that touch only the database.

@@ -136,6 +136,7 @@ func TestLoad_Refusals(t *testing.T) {
 		"REGISTRATION":                {"perhaps", "OPEN", "true"},
 		"TRUSTED_PROXIES":             {"10.0.0.0/33", "proxy.example", "10.0.0.1;10.0.0.2"},
 		"CORS_ALLOWED_ORIGINS":        {"*", "https://*.example", "app.example", "https://app.example/", "null", "https://APP.example", "https://app.example:", "https://app.example:443", "http://app.example:80", "https://app.example:99999", "https://app.example:0"},
+		"AUDIT_RETENTION":             {"23h", "87601h", "soon"},
 		"MAX_SESSIONS_PER_USER":       {"0", "-1", "10001", "none"},
 		"GUESSES_PER_NETWORK":         {"300", "0/30", "300/0", "300/-1", "1000001/1", "300/30/1", "x/y", "1.5/2"},
 		"GUESSES_OVERALL":             {"3000"},
