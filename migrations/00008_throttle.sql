@@ -9,6 +9,7 @@ CREATE TABLE throttle (
     scope               text        NOT NULL,
     failures            integer     NOT NULL DEFAULT 0,
     charged_at          timestamptz NOT NULL DEFAULT 'epoch',
+    password_set_at     timestamptz NOT NULL DEFAULT 'epoch',
     opens_at            timestamptz NOT NULL DEFAULT 'epoch',
     untold              integer     NOT NULL DEFAULT 0,
     refusals_told_at    timestamptz NOT NULL DEFAULT 'epoch',
@@ -21,7 +22,8 @@ CREATE TABLE throttle (
 ) WITH (fillfactor = 50);
 
 COMMENT ON COLUMN throttle.failures IS 'in a row, those under way included; 0 in rows that count by time alone';
-COMMENT ON COLUMN throttle.charged_at IS 'when the last guess was charged: those from before a new password are void';
+COMMENT ON COLUMN throttle.charged_at IS 'when the last guess was charged';
+COMMENT ON COLUMN throttle.password_set_at IS 'which password was guessed at: guesses at another one are void';
 COMMENT ON COLUMN throttle.opens_at IS 'the next guess is let in from then on';
 COMMENT ON COLUMN throttle.untold IS 'refusals since the last one that has a row in audit_events';
 

@@ -196,6 +196,7 @@ TABLE throttle WITH (fillfactor=50)
     scope text NOT NULL
     failures integer NOT NULL DEFAULT 0
     charged_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone
+    password_set_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone
     opens_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone
     untold integer NOT NULL DEFAULT 0
     refusals_told_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone

@@ -28,15 +28,19 @@ type Count struct {
 	Failures  int       // in a row, those under way included; 0 where only time counts
 	ChargedAt time.Time // when the last guess was charged
 	OpensAt   time.Time // the next guess is let in from then on
+
+	PasswordSetAt time.Time // which password was guessed at; zero where only time counts, or nobody has the name
 }
 
 // Open tells whether a guess is let in.
 func (c Count) Open(now time.Time) bool { return !c.OpensAt.After(now) }
 
-// Since is the count as it is after a password was set at that time: what was guessed before is void.
-func (c Count) Since(passwordChanged time.Time) Count {
-	if c.ChargedAt.Before(passwordChanged) {
-		return Count{}
+// At is the count of guesses at the password that was set then: what was guessed at another one is void. It
+// goes by which password it was and not by when the guess came, since a guess may be charged while a new
+// password is on its way, and be read by whoever is told that it stands.
+func (c Count) At(passwordSet time.Time) Count {
+	if !c.PasswordSetAt.Equal(passwordSet) {
+		return Count{PasswordSetAt: passwordSet}
 	}
 	return c
 }
@@ -78,7 +82,7 @@ func (s Streak) Wait(failures int) time.Duration {
 // Charge counts a guess as a wrong one before anybody knows what it is.
 func (s Streak) Charge(c Count, now time.Time) Count {
 	n := c.Failures + 1
-	return Count{Failures: n, ChargedAt: now, OpensAt: now.Add(s.Wait(n))}
+	return Count{Failures: n, ChargedAt: now, OpensAt: now.Add(s.Wait(n)), PasswordSetAt: c.PasswordSetAt}
 }
 
 // Bucket lets Burst guesses in at once and PerMinute for good. The zero Bucket lets everybody in.

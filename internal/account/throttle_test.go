@@ -79,14 +79,16 @@ func TestBucket_LetsABurstInAndThenSoManyAMinute(t *testing.T) {
 	}
 }
 
-func TestCount_WhatWasGuessedBeforeANewPasswordIsVoid(t *testing.T) {
+func TestCount_WhatWasGuessedAtAnotherPasswordIsVoid(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
-	c := Count{Failures: 100, ChargedAt: at, OpensAt: at.Add(LockedFor)}
-	if got := c.Since(at.Add(time.Microsecond)); got != (Count{}) {
-		t.Errorf("a password set afterwards leaves %+v", got)
+	c := Count{Failures: 100, ChargedAt: at, OpensAt: at.Add(LockedFor), PasswordSetAt: at.Add(-time.Hour)}
+	for _, set := range []time.Time{at.Add(time.Microsecond), at.Add(-time.Microsecond)} { // charged meanwhile: it makes no difference
+		if got := c.At(set); got != (Count{PasswordSetAt: set}) {
+			t.Errorf("a password set at %v leaves %+v", set, got)
+		}
 	}
-	if got := c.Since(at); got != c {
-		t.Errorf("a password set at that instant leaves %+v", got)
+	if got := c.At(c.PasswordSetAt); got != c {
+		t.Errorf("the same password leaves %+v", got)
 	}
 }

@@ -152,6 +152,33 @@ func TestThrottle_HundredInARowLockUntilANewPassword(t *testing.T) {
 	}
 }
 
+// The last wrong guess comes while a new password is set and not yet committed: it was a guess at the old one.
+func TestThrottle_GuessBesideANewPasswordIsVoidWithTheOldOne(t *testing.T) {
+	t.Parallel()
+	db := frozen(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana")
+	for range 4 {
+		r.wantWrong(t, "ana")
+	}
+	db.Advance(t, time.Second)
+	setting, err := db.Conn(t).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := setting.Exec(t.Context(), `UPDATE users SET password_changed_at = clock_timestamp()`); err != nil {
+		t.Fatal(err)
+	}
+	db.Advance(t, time.Second)
+	r.wantWrong(t, "ana")
+	if err := setting.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.try(t, "ana", userPassword, ""); err != nil {
+		t.Errorf("after the new password: %v", err)
+	}
+}
+
 func TestThrottle_RightPasswordBeginsAnew(t *testing.T) {
 	t.Parallel()
 	db := frozen(t)

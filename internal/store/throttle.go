@@ -69,14 +69,14 @@ const reserveStatement = `
 	    SELECT * FROM unnest($1::bytea[], $2::int[], $3::interval[], $4::interval[], $5::int[], $6::interval[], $7::interval[])
 	        WITH ORDINALITY AS w (key, free, first_wait, longest_wait, lock_after, step, span, position)
 	), password AS (
-	    SELECT max(password_changed_at) AS changed_at FROM users WHERE deleted_at IS NULL AND (username_key = $8 OR id = $9)
+	    SELECT coalesce(max(password_changed_at), 'epoch') AS set_at FROM users WHERE deleted_at IS NULL AND (username_key = $8 OR id = $9)
 	), seen AS MATERIALIZED (
 	    SELECT w.*, t.key IS NOT NULL AS found,
-	           CASE WHEN w.step = '0' AND t.charged_at < password.changed_at THEN 'epoch' ELSE coalesce(t.opens_at, 'epoch') END AS opens_at,
+	           CASE WHEN w.step = '0' AND t.password_set_at <> password.set_at THEN 'epoch' ELSE coalesce(t.opens_at, 'epoch') END AS opens_at,
 	           coalesce(t.refusals_told_at, 'epoch') AS refusals_told_at, coalesce(t.throttlings_told_at, 'epoch') AS throttlings_told_at
 	      FROM password CROSS JOIN wanted w LEFT JOIN throttle t ON t.key = w.key
 	), held AS MATERIALIZED (
-	    SELECT t.key, t.failures, t.charged_at, t.opens_at FROM throttle t
+	    SELECT t.key, t.failures, t.charged_at, t.opens_at, t.password_set_at FROM throttle t
 	     WHERE t.key = ANY ($1) AND NOT EXISTS (SELECT FROM seen WHERE NOT found OR opens_at > clock_timestamp())
 	     ORDER BY array_position($1::bytea[], t.key) FOR UPDATE
 	), clocked AS MATERIALIZED (
@@ -85,19 +85,19 @@ const reserveStatement = `
 	    SELECT s.key, s.free, s.first_wait, s.longest_wait, s.lock_after, s.step, s.span, CASE WHEN void THEN 'epoch' ELSE h.charged_at END AS charged_at,
 	           CASE WHEN void THEN 0 ELSE h.failures END + 1 AS failures, CASE WHEN void THEN 'epoch' ELSE h.opens_at END AS opens_at
 	      FROM held h JOIN seen s ON s.key = h.key CROSS JOIN password
-	     CROSS JOIN LATERAL (SELECT coalesce(s.step = '0' AND h.charged_at < password.changed_at, false) AS void) AS v
+	     CROSS JOIN LATERAL (SELECT s.step = '0' AND h.password_set_at <> password.set_at AS void) AS v
 	), verdict AS MATERIALIZED (
 	    SELECT now, count(j.key) = cardinality($1::bytea[]) AND bool_and(j.opens_at <= now) AS open
 	      FROM clocked LEFT JOIN judged j ON true GROUP BY now
 	), charged AS (
 	    UPDATE throttle t
-	       SET untold = t.untold + 1, charged_at = v.now, failures = CASE WHEN j.step = '0' THEN j.failures ELSE 0 END,
+	       SET untold = t.untold + 1, charged_at = v.now, password_set_at = password.set_at, failures = CASE WHEN j.step = '0' THEN j.failures ELSE 0 END,
 	           opens_at = CASE
 	               WHEN j.step > '0' THEN greatest(j.opens_at, v.now - j.span) + j.step
 	               WHEN j.failures >= j.lock_after THEN v.now + $10::interval
 	               WHEN j.failures >= j.free THEN v.now + least(j.longest_wait, j.first_wait * 2 ^ least(j.failures - j.free, 30))
 	               ELSE v.now END
-	      FROM judged j, verdict v WHERE t.key = j.key AND v.open
+	      FROM judged j, verdict v, password WHERE t.key = j.key AND v.open
 	    RETURNING t.key
 	)
 	SELECT c.key IS NOT NULL, v.now, coalesce(j.opens_at, s.opens_at), coalesce(j.charged_at, 'epoch'),

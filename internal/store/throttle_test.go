@@ -95,7 +95,7 @@ func (m *guessing) guess(r *rapid.T) {
 	for i, c := range charges {
 		count := m.counts[c.Key]
 		if i == 0 && name == m.names[0] {
-			count = count.Since(m.password)
+			count = count.At(m.password)
 		}
 		wait = max(wait, count.OpensAt.Sub(m.now))
 		charged := testStreak.Charge(count, m.now)
@@ -142,7 +142,7 @@ func (m *guessing) settle(r *rapid.T) {
 		case c.Bucket.Limits():
 			m.counts[c.Key] = account.Count{ChargedAt: g.prior[i].ChargedAt, OpensAt: g.after[i].OpensAt.Add(-c.Bucket.Step())}
 		case right:
-			m.counts[c.Key] = account.Count{}
+			m.counts[c.Key] = account.Count{PasswordSetAt: g.after[i].PasswordSetAt}
 		default:
 			m.counts[c.Key] = g.prior[i]
 		}
@@ -170,22 +170,27 @@ func (m *guessing) advance(r *rapid.T) {
 }
 
 func (m *guessing) check(*rapid.T) {
-	rows, err := m.conn.Query(m.t.Context(), `SELECT key, failures, charged_at, opens_at FROM throttle`)
+	rows, err := m.conn.Query(m.t.Context(), `SELECT key, failures, charged_at, opens_at, password_set_at, scope FROM throttle`)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	got := map[[32]byte]account.Count{}
 	var key []byte
 	var c account.Count
-	_, err = pgx.ForEachRow(rows, []any{&key, &c.Failures, &c.ChargedAt, &c.OpensAt}, func() error {
-		got[[32]byte(key)] = account.Count{Failures: c.Failures, ChargedAt: orZero(c.ChargedAt), OpensAt: orZero(c.OpensAt)}
+	var scope account.Scope
+	_, err = pgx.ForEachRow(rows, []any{&key, &c.Failures, &c.ChargedAt, &c.OpensAt, &c.PasswordSetAt, &scope}, func() error {
+		count := account.Count{Failures: c.Failures, ChargedAt: orZero(c.ChargedAt), OpensAt: orZero(c.OpensAt)}
+		if scope == account.ScopeName {
+			count.PasswordSetAt = orZero(c.PasswordSetAt)
+		}
+		got[[32]byte(key)] = count
 		return nil
 	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	for key, want := range m.counts {
-		want.ChargedAt, want.OpensAt = orZero(want.ChargedAt), orZero(want.OpensAt)
+		want.ChargedAt, want.OpensAt, want.PasswordSetAt = orZero(want.ChargedAt), orZero(want.OpensAt), orZero(want.PasswordSetAt)
 		if diff := cmp.Diff(want, got[key]); diff != "" {
 			m.t.Fatalf("rule and database count differently: %s", diff)
 		}
