@@ -16,19 +16,24 @@ type knownDevice struct {
 	known bool      // the user of the name has logged in there, and no password was set since
 }
 
-// device looks at the device token of a login. One that is not ours, not this user's or too old is no
-// error: it is as good as none, and one that is not ours costs no statement.
-func (s *Service) device(ctx context.Context, r LoginRequest) (knownDevice, error) {
+// claimedDevice reads a device token; nil if it is none of ours. That costs no statement.
+func (s *Service) claimedDevice(deviceToken string) *token.Device {
+	if deviceToken == "" || s.devices == nil {
+		return nil
+	}
+	claimed, err := s.devices.Parse(deviceToken)
+	if err != nil {
+		return nil
+	}
+	return &claimed
+}
+
+// device says what the device token of a login is worth. None, and one that is not this user's or too old,
+// are no error.
+func (s *Service) device(ctx context.Context, username string, claimed *token.Device) (knownDevice, error) {
 	fresh := knownDevice{id: uuid.New()}
-	if r.DeviceToken == "" || s.devices == nil {
-		return fresh, nil
-	}
-	claimed, err := s.devices.Parse(r.DeviceToken)
-	if err != nil {
-		return fresh, nil
-	}
-	name, err := account.ParseUsername(r.Username)
-	if err != nil {
+	name, err := account.ParseUsername(username)
+	if claimed == nil || err != nil {
 		return fresh, nil
 	}
 	known, err := s.store.KnowsDevice(ctx, name, claimed.UserID, claimed.IssuedAt, token.DeviceLifetime)

@@ -46,12 +46,17 @@ func (s *Service) Login(ctx context.Context, caller Caller, r LoginRequest) (Tok
 		// No user can have such a password, so that it guesses nothing: no name is looked up, nothing counted.
 		return Tokens{}, ErrInvalidCredentials
 	}
-	leave, err := s.hasher.Admit()
+	claimed := s.claimedDevice(r.DeviceToken)
+	line := password.Strangers
+	if claimed != nil {
+		line = password.Known
+	}
+	leave, err := s.hasher.Admit(line)
 	if err != nil {
 		return Tokens{}, unavailable(err)
 	}
 	defer leave()
-	device, err := s.device(ctx, r)
+	device, err := s.device(ctx, r.Username, claimed)
 	if err != nil {
 		return Tokens{}, err
 	}

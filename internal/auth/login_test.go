@@ -12,6 +12,7 @@ import (
 
 	"kindred/internal/account"
 	"kindred/internal/auth"
+	"kindred/internal/password"
 	"kindred/internal/testdb"
 )
 
@@ -198,8 +199,9 @@ func TestLogin_BeyondTheQueueCostsNoStatement(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t, testdb.New(t))
 	r.addUser(t, "ana")
+	device := r.login(t, "ana").DeviceToken
 	var leave []func()
-	for l, err := r.hasher.Admit(); err == nil; l, err = r.hasher.Admit() {
+	for l, err := r.hasher.Admit(password.Strangers); err == nil; l, err = r.hasher.Admit(password.Strangers) {
 		leave = append(leave, l)
 	}
 	r.statements.take()
@@ -211,6 +213,9 @@ func TestLogin_BeyondTheQueueCostsNoStatement(t *testing.T) {
 	}
 	if list := r.statements.take(); len(list) != 0 {
 		t.Errorf("%d statements for who is sent away: %q", len(list), list)
+	}
+	if _, err := r.try(t, "ana", userPassword, device); err != nil {
+		t.Errorf("on a known device, which stands in a line of its own: %v", err)
 	}
 	for _, l := range leave {
 		l()
@@ -234,7 +239,7 @@ func TestRegister_LeavesItsPlaceToLoginsBeforeTheBreachLookUp(t *testing.T) {
 	newReplica(t, db).addUser(t, "ana")
 	r := newReplica(t, db, slow)
 	var leave []func()
-	for l, err := r.hasher.Admit(); err == nil; l, err = r.hasher.Admit() {
+	for l, err := r.hasher.Admit(password.Strangers); err == nil; l, err = r.hasher.Admit(password.Strangers) {
 		leave = append(leave, l)
 	}
 	for _, l := range leave {

@@ -10,16 +10,17 @@ import (
 	"kindred/internal/account"
 	"kindred/internal/audit"
 	"kindred/internal/family"
+	"kindred/internal/password"
 	"kindred/internal/store"
 )
 
 // Register creates a user of role user, where the operator lets people do so themselves. Errors:
 // ErrRegistrationClosed, ErrUsernameTaken, *account.InvalidError, *ThrottledError.
-func (s *Service) Register(ctx context.Context, caller Caller, username, password string) (account.User, error) {
+func (s *Service) Register(ctx context.Context, caller Caller, username, typed string) (account.User, error) {
 	if !s.config.RegistrationOpen {
 		return account.User{}, ErrRegistrationClosed
 	}
-	leave, err := s.hasher.Admit()
+	leave, err := s.hasher.Admit(password.Strangers)
 	if err != nil {
 		return account.User{}, unavailable(err)
 	}
@@ -28,7 +29,7 @@ func (s *Service) Register(ctx context.Context, caller Caller, username, passwor
 	if err != nil {
 		return account.User{}, err
 	}
-	user, err := s.CreateUser(ctx, caller, username, password, account.RoleUser)
+	user, err := s.CreateUser(ctx, caller, username, typed, account.RoleUser)
 	s.settleRegistration(ctx, a, err)
 	return user, err
 }

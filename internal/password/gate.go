@@ -18,7 +18,7 @@ var ErrBusy = errors.New("too many passwords are being hashed")
 type gate struct {
 	slots    chan struct{} // as many as hash
 	waiting  atomic.Int64
-	admitted atomic.Int64
+	admitted [2]atomic.Int64 // by line
 	maxQueue int64
 	maxWait  time.Duration
 
@@ -30,13 +30,14 @@ func newGate(slots int) *gate {
 	return &gate{slots: make(chan struct{}, slots), maxQueue: int64(queueForEach * slots), maxWait: maxWait}
 }
 
-// admit lets in as many as may hash or wait to.
-func (g *gate) admit() (leave func(), err error) {
-	if g.admitted.Add(1) > g.maxQueue+int64(cap(g.slots)) {
-		g.admitted.Add(-1)
+// admit lets in as many of each line as may hash or wait to.
+func (g *gate) admit(line Line) (leave func(), err error) {
+	admitted := &g.admitted[line]
+	if admitted.Add(1) > g.maxQueue+int64(cap(g.slots)) {
+		admitted.Add(-1)
 		return nil, ErrBusy
 	}
-	return sync.OnceFunc(func() { g.admitted.Add(-1) }), nil
+	return sync.OnceFunc(func() { admitted.Add(-1) }), nil
 }
 
 // enter waits for a slot, for which leave has to be called. The error is ErrBusy, or the context's: who

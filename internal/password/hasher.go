@@ -46,9 +46,17 @@ func New(config Config) (*Hasher, error) {
 	return h, nil
 }
 
-// Admit takes a place among those that hash or wait to, for who has other work to do before: in a flood what
+// Line is where somebody stands who wants to hash. Those of one line do not crowd out those of the other.
+type Line int
+
+const (
+	Strangers Line = iota
+	Known          // who have something to show that not everybody has
+)
+
+// Admit takes a place of a line among those that hash or wait to, for who has other work to do before: in a flood what
 // comes beyond is refused with ErrBusy at once, and costs nothing else. leave gives the place back.
-func (h *Hasher) Admit() (leave func(), err error) { return h.gate.admit() }
+func (h *Hasher) Admit(line Line) (leave func(), err error) { return h.gate.admit(line) }
 
 // Hash makes a PHC string with a salt of its own. It waits for a slot: the error is ErrBusy, or that of
 // ctx, which ends the wait.

@@ -337,7 +337,7 @@ func TestAdmit_AsManyAsHashOrWait(t *testing.T) {
 	h := hasher(t, Config{Params: cheap, Slots: 2})
 	var leave []func()
 	for {
-		l, err := h.Admit()
+		l, err := h.Admit(Strangers)
 		if err != nil {
 			if !errors.Is(err, ErrBusy) {
 				t.Errorf("error %v, want ErrBusy", err)
@@ -351,10 +351,13 @@ func TestAdmit_AsManyAsHashOrWait(t *testing.T) {
 	}
 	leave[0]()
 	leave[0]()
-	if _, err := h.Admit(); err != nil {
+	if _, err := h.Admit(Strangers); err != nil {
 		t.Error(err)
 	}
-	if _, err := h.Admit(); !errors.Is(err, ErrBusy) {
+	if _, err := h.Admit(Strangers); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v, want ErrBusy", err)
+	}
+	if _, err := h.Admit(Known); err != nil {
+		t.Errorf("in the other line: %v", err)
 	}
 }
