@@ -18,8 +18,14 @@ import (
 // patientStore waits for a table's lock as long as a statement may take.
 func patientStore(t testing.TB, db *testdb.DB, tracer pgx.QueryTracer) *store.Store {
 	t.Helper()
+	return patientStoreAt(t, db.URL(), tracer)
+}
+
+// patientStoreAt reaches the database by a way of its own.
+func patientStoreAt(t testing.TB, url string, tracer pgx.QueryTracer) *store.Store {
+	t.Helper()
 	st, err := store.Open(store.Config{
-		URL: db.URL() + "&lock_timeout=0", RequestTimeout: 20 * time.Second, MaxLifetime: lifetime, Tracer: tracer,
+		URL: url + "&lock_timeout=0", RequestTimeout: 20 * time.Second, MaxLifetime: lifetime, Tracer: tracer,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -247,4 +253,82 @@ func TestRotateFamily_OverlappingGroupsOfTwoReplicas(t *testing.T) {
 		t.Error("no rotation was seen")
 	}
 	wantNoViolation(t, stores[0])
+}
+
+// The answer to a group's statement is lost. Whether it stands nobody knows, so each of the group asks again
+// alone: what stands is not done twice, and the next step is judged as after any lost answer.
+func TestRotateFamily_LostAnswerOfAGroup(t *testing.T) {
+	t.Parallel()
+	for name, answered := range map[string]bool{"before it arrived": false, "after it was done": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			proxy := testdb.NewProxy(t, db)
+			st := patientStoreAt(t, proxy.URL(), nil)
+			list := chains(t, st, 12)
+			watch := db.Conn(t)
+			var preparing sync.WaitGroup
+			release := held(t, db)
+			for _, c := range list[:2] { // each prepares the statement on a connection of its own
+				preparing.Go(func() {
+					if ok, err := c.rotate(t.Context(), st); !ok || err != nil {
+						t.Errorf("rotated %v, error %v", ok, err)
+					}
+				})
+			}
+			eventually(t.Context(), func() bool { return waiting(t, watch) == 2 })
+			release()
+			preparing.Wait()
+			release = held(t, db)
+			next := make([]link, len(list))
+			rotated := make([]bool, len(list))
+			var requests sync.WaitGroup
+			begin := func(i int) {
+				next[i] = newLink()
+				requests.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+					defer cancel()
+					_, ok, err := st.RotateFamily(ctx, rotation(list[i].Family, list[i].current, next[i]))
+					if err != nil {
+						t.Errorf("family %d: %v", i, err)
+					}
+					rotated[i] = ok
+				})
+			}
+			begin(0)
+			begin(1)
+			eventually(t.Context(), func() bool { return waiting(t, watch) == 2 })
+			struck := proxy.Set(testdb.Fault{Cut: true, Answered: answered})
+			for i := 2; i < len(list); i++ {
+				begin(i)
+			}
+			eventually(t.Context(), func() bool { return st.WaitingRotations() == len(list)-2 })
+			release()
+			requests.Wait()
+			if statement := struck(); !strings.Contains(statement, "unnest") {
+				t.Errorf("the fault happened to %q", statement)
+			}
+			for i, c := range list {
+				f := read(t, st, c.ID)
+				if f.CurrentTokenID != next[i].id {
+					t.Errorf("family %d was not rotated", i)
+				}
+				if i >= 2 && rotated[i] == answered {
+					t.Errorf("family %d: told that it rotated %v, although the group's statement stands %v", i, rotated[i], answered)
+				}
+			}
+			wantNoViolation(t, st)
+		})
+	}
+}
+
+// waiting is how many sessions of the database wait for a lock.
+func waiting(t testing.TB, watch *pgx.Conn) (n int) {
+	t.Helper()
+	err := watch.QueryRow(t.Context(), `
+		SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
