@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -91,6 +92,9 @@ func (a *API) logRequest(r *http.Request, seen *observed, start time.Time) {
 	}
 	if seen.status >= http.StatusInternalServerError {
 		level = slog.LevelError
+		if errors.Is(seen.err, auth.ErrBusy) {
+			level = slog.LevelWarn // anybody can bring it about, and nothing is broken
+		}
 		attrs = append(attrs, slog.Any("error", seen.err))
 	}
 	if seen.panicked != "" {

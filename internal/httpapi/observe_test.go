@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"kindred/internal/auth"
 )
 
 // serverOf runs a handler of the test behind everything that wraps the real ones.
@@ -174,4 +176,24 @@ func (b *syncBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buffer.String()
+}
+
+func TestObserve_FullHashingQueueIsNoErrorOfTheServer(t *testing.T) {
+	t.Parallel()
+	for err, level := range map[error]string{auth.ErrBusy: "WARN", auth.ErrUnavailable: "ERROR"} {
+		var log syncBuffer
+		server := serverOf(t, time.Second, &log, func(http.ResponseWriter, *http.Request) error { return err })
+		response, askErr := server.Client().Get(server.URL)
+		if askErr != nil {
+			t.Fatal(askErr)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+			t.Errorf("%v: %d %v", err, response.StatusCode, response.Header)
+		}
+		server.Close() // waits for the log line
+		if !strings.Contains(log.String(), `"level":"`+level+`"`) {
+			t.Errorf("%v: log %s", err, log.String())
+		}
+	}
 }

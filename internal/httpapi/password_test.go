@@ -57,3 +57,19 @@ func TestReset_NoLogHasTheTokenOrAPassword(t *testing.T) {
 		t.Errorf("%d log lines of the page, want 2:\n%s", n, &log)
 	}
 }
+
+// A person gets a page also where PostgreSQL is away, with the link still in its form.
+func TestReset_DatabaseAwayIsAPage(t *testing.T) {
+	t.Parallel()
+	_, api := newAPI(t, testdb.New(t), replicaConfig{url: "postgres://127.0.0.1:1/x", timeout: time.Second})
+	token := "kpr_" + strings.Repeat("A", 43)
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/reset", strings.NewReader("token="+token+"&password=password456"))
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer := httptest.NewRecorder()
+	api.ServeHTTP(answer, request)
+	body := answer.Body.String()
+	if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" || !strings.HasPrefix(answer.Header().Get("Content-Type"), "text/html") ||
+		!strings.Contains(body, token) || !strings.Contains(body, "try again") || strings.Contains(body, "requestId") {
+		t.Errorf("%d %v %s", answer.Code, answer.Header(), body)
+	}
+}

@@ -39,6 +39,12 @@ func (p *pages) submitReset(w http.ResponseWriter, r *http.Request) error {
 		return p.write(w, http.StatusBadRequest, page{
 			Title: "This link does not work", Message: "It was used before, has expired, or is not whole. Ask for a new one.",
 		})
+	case errors.Is(err, auth.ErrUnavailable), errors.Is(err, auth.ErrBusy):
+		w.Header().Set("Retry-After", "1")
+		return errors.Join(err, p.write(w, http.StatusServiceUnavailable, page{
+			Title: "Choose a new password", Message: "All your sessions will end.",
+			Form: &resetForm{Token: form.Get("token"), Refusal: "This cannot be done just now; try again in a moment. Should the link be refused then, the password is set already: log in with it."},
+		}))
 	case err != nil:
 		return err
 	}
