@@ -49,7 +49,8 @@ type refusal struct {
 func (r *refusal) Error() string { return ErrInvalidCredentials.Error() + ": " + r.why }
 func (r *refusal) Unwrap() error { return ErrInvalidCredentials }
 
-// guessKey is the key of the row in which one thing of a scope is counted. Nobody who reads the database learns which.
+// guessKey is the key of the row in which one thing of a scope is counted. Who reads the database learns from it no
+// address and no name that nobody has, which may be a password.
 func (s *Service) guessKey(scope account.Scope, subject string) (key [sha256.Size]byte) {
 	mac := hmac.New(sha256.New, s.config.GuessKey)
 	mac.Write([]byte(scope))
