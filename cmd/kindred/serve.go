@@ -36,7 +36,10 @@ func newServe(p process) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log := slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+			lines := newLogWriter(p.stderr)
+			defer lines.end()
+			log := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: cfg.LogLevel}))
+			boundMemory(log)
 			for _, weakness := range cfg.Warnings {
 				log.Warn("weak secret: " + weakness)
 			}

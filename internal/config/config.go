@@ -5,6 +5,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -69,8 +70,8 @@ type Setting struct {
 func Settings() []Setting {
 	return slices.Concat([]Setting{
 		{Name: databaseURL, File: true, Description: "PostgreSQL 15 or newer, as a URL or as keywords. Required"},
-		{Name: databaseMaxConns, Default: "16", Description: "connections that one replica opens at most"},
-		{Name: rotationGroup, Default: "32", Description: "refreshes that share a statement, while others are under way; `1` gives each its own"},
+		{Name: databaseMaxConns, Default: "8 for each core, 64 at most", Description: "connections that one replica opens at most"},
+		{Name: rotationGroup, Default: "16 for each core, 128 at most", Description: "refreshes that share a statement, while others are under way; `1` gives each its own"},
 		{Name: databasePooler, Default: "none", Description: "`transaction` where DATABASE_URL leads through PgBouncer in transaction mode: [what that needs](docs/operations.md#pgbouncer)"},
 		{Name: port, Default: "3000", Description: "port on 127.0.0.1, where LISTEN_ADDR is not set"},
 		{Name: listenAddr, Default: "127.0.0.1:$PORT", Description: "address to listen on; wins over PORT"},
@@ -152,6 +153,9 @@ var notYet = []string{
 	"OPS_ADDR", "TLS_CERT_FILE", "TLS_KEY_FILE",
 }
 
+// forEachCore is a default that grows with the machine, or with what a container may use of it.
+func forEachCore(n, most int) int { return min(n*runtime.GOMAXPROCS(0), most) }
+
 // MaxJWTExpiration is the longest that an access token may live.
 const MaxJWTExpiration = 24 * time.Hour
 
@@ -166,9 +170,9 @@ func Load(source Source) (Config, error) {
 	portNumber := r.integer(port, 3000, 1, 65535)
 	c := Config{
 		DatabaseURL:              r.databaseAddress(databaseURL),
-		DatabaseMaxConns:         int32(r.integer(databaseMaxConns, 16, 1, 10000)),
+		DatabaseMaxConns:         int32(r.integer(databaseMaxConns, forEachCore(8, 64), 1, 10000)),
 		DatabasePooled:           r.pooled(),
-		RotationGroup:            r.integer(rotationGroup, 32, 1, 256),
+		RotationGroup:            r.integer(rotationGroup, forEachCore(16, 128), 1, 256),
 		ListenAddr:               r.listenAddress(portNumber),
 		PublicURL:                r.origin(publicURL, portNumber),
 		SigningAlgorithm:         r.choice(signingAlgorithm, "ES256", "ES256", "EdDSA", "RS256"),

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -56,7 +57,7 @@ func TestLoad_Defaults(t *testing.T) {
 	c := load(t, map[string]string{"PORT": "", "PUBLIC_URL": ""}) // an empty variable is an unset one
 	if c.ListenAddr != "127.0.0.1:3000" || c.PublicURL != "http://localhost:3000" || c.Audience != c.PublicURL ||
 		c.JWTExpiration != time.Hour || c.JWTRefreshExpiration != 24*time.Hour || c.FamilyMaxLifetime != 720*time.Hour ||
-		c.RefreshReuseInterval != 10*time.Second || c.RequestTimeout != 5*time.Second || c.RegistrationOpen || c.RevokePacedTheft || c.DatabaseMaxConns != 16 ||
+		c.RefreshReuseInterval != 10*time.Second || c.RequestTimeout != 5*time.Second || c.RegistrationOpen || c.RevokePacedTheft || int(c.DatabaseMaxConns) != min(8*runtime.GOMAXPROCS(0), 64) || c.RotationGroup != min(16*runtime.GOMAXPROCS(0), 128) ||
 		c.LogLevel != slog.LevelInfo || c.HashSlots != 0 || c.MaxSessionsPerUser != 100 || len(c.CORSAllowedOrigins)+len(c.TrustedProxies)+len(c.Warnings) != 0 {
 		t.Errorf("defaults %+v", c)
 	}

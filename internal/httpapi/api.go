@@ -44,7 +44,7 @@ type API struct {
 func New(config Config, service *auth.Service) *API {
 	a := &API{config: config, auth: service}
 	a.router = a.routes()
-	a.handler = a.observe(a.crossOrigin(a.router))
+	a.handler = a.observe(a.crossOrigin(http.HandlerFunc(a.dispatch)))
 	return a
 }
 
@@ -103,6 +103,17 @@ func (a *API) routes() *mux.Router {
 	router.NotFoundHandler = a.at("not found", func(http.ResponseWriter, *http.Request) error { return errNotFound })
 	router.MethodNotAllowedHandler = a.at("method not allowed", a.methodNotAllowed)
 	return router
+}
+
+// dispatch calls the handler of a request's route. The router's own ServeHTTP would copy each request twice,
+// for what no handler asks: variables that are not there, and the route itself.
+func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
+	var match mux.RouteMatch
+	a.router.Match(r, &match) // that nothing matches has a handler too
+	if len(match.Vars) > 0 {
+		r = mux.SetURLVars(r, match.Vars)
+	}
+	match.Handler.ServeHTTP(w, r)
 }
 
 // at notes the route for the log, which never has a path: people put tokens there.

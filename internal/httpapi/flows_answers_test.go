@@ -15,7 +15,7 @@ func (s *story) wantEverywhere(c in) {
 		caching = "public, max-age=300"
 	}
 	for name, value := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
 		"Content-Security-Policy": contentPolicy(s.answer, s.body), "Cache-Control": caching,
 	} {
 		if got := s.answer.Header.Get(name); got != value {

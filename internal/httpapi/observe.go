@@ -82,11 +82,11 @@ func (a *API) recoverPanic(w http.ResponseWriter, r *http.Request, seen *observe
 
 func (a *API) logRequest(r *http.Request, seen *observed, start time.Time) {
 	level := slog.LevelInfo
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 9),
 		slog.String("method", r.Method), slog.String("route", seen.route), slog.Int("status", seen.status),
 		slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.Int("bytes", seen.bytes),
 		slog.String("request_id", seen.requestID),
-	}
+	)
 	if seen.caller.Address.IsValid() {
 		attrs = append(attrs, slog.String("address", seen.caller.Address.String()))
 	}
@@ -114,7 +114,9 @@ func requestID(given []string) string {
 }
 
 // securityHeaders: nothing of this API is a page, so nothing may be framed, run or sniffed, and
-// nothing that judges a token may be kept (RFC 6749 §5.1, OWASP ASVS 5.0 §3.4).
+// nothing that judges a token may be kept (RFC 6749 §5.1, OWASP ASVS 5.0 §3.4). frame-ancestors has replaced
+// X-Frame-Options (ASVS 3.4.6). A ninth header would double what each answer allocates: Go's maps keep
+// eight in one piece.
 func securityHeaders() http.Header {
 	h := http.Header{}
 	h.Set("Cache-Control", "no-store")
@@ -122,7 +124,6 @@ func securityHeaders() http.Header {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
 	return h
 }
 

@@ -63,7 +63,7 @@ func TestKeySet_MayBeKeptForFiveMinutes(t *testing.T) {
 	service, api := newKeyedAPI(t, db, 1)
 	_, neighbour := newKeyedAPI(t, db, 1)
 	safe := map[string]string{
-		"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+		"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff",
 		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 	}
 	answer, body := askKeySet(t, api, http.MethodGet, "")
