@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,7 +24,7 @@ import (
 )
 
 const (
-	clients      = 64
+	clients      = 64 // the names of figures have it too
 	userAgent    = "kindred-bench"
 	userPassword = "quiet lantern nine rivers"
 )
@@ -31,16 +32,20 @@ const (
 // bench is everything that runs while it measures.
 type bench struct {
 	dir      string // working directory and logs of the servers
+	program  string // that is measured
+	environ  []string
 	postgres *pgx.Conn
-	kindred  *server // that is measured, with default settings
+	kindred  *server // that is measured: ES256, all else by default
+	hs256    *server // the same with HS256
+	oneSlot  *server // the same, but hashes one password at a time
 	counted  *server // another one, whose statements pass the proxy
 	bare     *server // net/http and a constant
 	proxy    *proxy
 	store    *store.Store
 
-	families    []string         // the current refresh token of each client's family
-	rotations   []store.Rotation // of other families, by the bare statement
-	accessToken string
+	families     []string         // the current refresh token of each client's family
+	accessTokens []string         // of the same
+	rotations    []store.Rotation // of other families, by the bare statement
 
 	ends []func() error
 }
@@ -63,7 +68,8 @@ func (b *bench) start(ctx context.Context, kindred string) (err error) {
 	}
 	b.atEnd(func() error { return os.RemoveAll(b.dir) })
 	// The environment is not asked for a database: this one is made here, and goes when it ends.
-	db, err := devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{Durable: true, Install: say})
+	// Each server keeps the connections that it made.
+	db, err := devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{Durable: true, Install: say, Settings: []string{"max_connections=200"}})
 	if err != nil {
 		return err
 	}
@@ -83,7 +89,10 @@ func (b *bench) start(ctx context.Context, kindred string) (err error) {
 	}
 	b.atEnd(func() error { b.store.Close(); return nil })
 	refreshSecret := rand.Text() + rand.Text()
-	if err := b.startKindred(ctx, kindred, db.URL(), refreshSecret); err != nil {
+	if b.program, err = filepath.Abs(kindred); err != nil {
+		return err
+	}
+	if err := b.startServers(ctx, db.URL(), refreshSecret); err != nil {
 		return err
 	}
 	if err := b.makeFamilies(ctx, refreshSecret); err != nil {
@@ -92,14 +101,24 @@ func (b *bench) start(ctx context.Context, kindred string) (err error) {
 	return b.startBareHTTP(ctx)
 }
 
-func (b *bench) startKindred(ctx context.Context, program, databaseURL, refreshSecret string) (err error) {
-	if program, err = filepath.Abs(program); err != nil {
+// startServers starts servers of one database and one refresh secret: each refreshes the families of the others.
+func (b *bench) startServers(ctx context.Context, databaseURL, refreshSecret string) (err error) {
+	// The logins that are measured must not end the sessions that are refreshed.
+	shared := []string{
+		"LISTEN_ADDR=127.0.0.1:0", "DRAIN_DELAY=0", "MAX_SESSIONS_PER_USER=10000", "JWT_SECRET=" + rand.Text() + rand.Text(), "JWT_REFRESH_SECRET=" + refreshSecret,
+	}
+	key := make([]byte, 32)
+	rand.Read(key)
+	signing := slices.Concat(shared, []string{"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(key), "SIGNING_ALGORITHM=ES256"})
+	direct := "DATABASE_URL=" + databaseURL
+	b.environ = slices.Concat(signing, []string{direct})
+	if b.kindred, err = b.startServer(ctx, "kindred", b.environ, b.program, "serve"); err != nil {
 		return err
 	}
-	// The logins that are measured must not end the sessions that are refreshed.
-	settings := []string{"LISTEN_ADDR=127.0.0.1:0", "DRAIN_DELAY=0", "MAX_SESSIONS_PER_USER=10000", "JWT_SECRET=" + rand.Text() + rand.Text(), "JWT_REFRESH_SECRET=" + refreshSecret}
-	b.kindred, err = b.startServer(ctx, "kindred", append(settings, "DATABASE_URL="+databaseURL), program, "serve")
-	if err != nil {
+	if b.hs256, err = b.startServer(ctx, "hs256", slices.Concat(shared, []string{direct}), b.program, "serve"); err != nil {
+		return err
+	}
+	if b.oneSlot, err = b.startServer(ctx, "one-slot", slices.Concat(b.environ, []string{"HASH_SLOTS=1"}), b.program, "serve"); err != nil {
 		return err
 	}
 	var through string
@@ -108,8 +127,9 @@ func (b *bench) startKindred(ctx context.Context, program, databaseURL, refreshS
 	}
 	b.atEnd(func() error { b.proxy.close(); return nil })
 	// The feed goes past the proxy: it reads for itself and not for a request.
-	settings = append(settings, "DATABASE_URL="+through, "REVOCATION_LISTEN_URL="+databaseURL, "REGISTRATION=open", "REGISTRATIONS_PER_NETWORK=1000/1000")
-	b.counted, err = b.startServer(ctx, "counted", settings, program, "serve")
+	b.counted, err = b.startServer(ctx, "counted", slices.Concat(signing, []string{
+		"DATABASE_URL=" + through, "REVOCATION_LISTEN_URL=" + databaseURL, "REGISTRATION=open", "REGISTRATIONS_PER_NETWORK=1000/1000",
+	}), b.program, "serve")
 	return err
 }
 
@@ -120,7 +140,7 @@ func (b *bench) startBareHTTP(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	body, err := c.get("/protected", b.accessToken)
+	body, err := c.get("/protected", b.accessTokens[0])
 	if err != nil {
 		return err
 	}
@@ -147,7 +167,7 @@ func (b *bench) makeFamilies(ctx context.Context, refreshSecret string) error {
 	if err != nil {
 		return err
 	}
-	b.families, b.rotations = make([]string, clients), make([]store.Rotation, clients)
+	b.families, b.accessTokens, b.rotations = make([]string, clients), make([]string, clients), make([]store.Rotation, clients)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4) // more would only wait for their turn to hash
 	for i := range clients {
@@ -168,10 +188,7 @@ func (b *bench) makeFamilies(ctx context.Context, refreshSecret string) error {
 			if err != nil {
 				return err
 			}
-			b.families[i] = first.RefreshToken
-			if i == 0 {
-				b.accessToken = first.AccessToken
-			}
+			b.families[i], b.accessTokens[i] = first.RefreshToken, first.AccessToken
 			b.rotations[i], err = firstRotation(codec, second.RefreshToken)
 			return err
 		})

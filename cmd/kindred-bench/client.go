@@ -11,6 +11,17 @@ import (
 	"time"
 )
 
+// statusError is an answer with another status than the one that is wanted.
+type statusError struct {
+	status, want int
+	body         string
+	retryAfter   time.Duration
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("status %d, want %d: %s", e.status, e.want, e.body)
+}
+
 // client is one keep-alive connection on which one request follows another. net/http's own client
 // hands each request to two more goroutines, and that time is taken from the cores that the server
 // shares with it.
@@ -43,7 +54,8 @@ func (c *client) get(path, accessToken string) ([]byte, error) {
 	return c.do("GET", path, "Authorization: Bearer "+accessToken+"\r\n", "", http.StatusOK)
 }
 
-// do returns the body of the answer. Any other status than the one that is wanted is an error.
+// do returns the body of the answer. Any other status than the one that is wanted is a
+// *statusError.
 func (c *client) do(method, path, headers, body string, want int) ([]byte, error) {
 	const patience = 10 * time.Second // twice what the server gives itself
 	failed := func(err error) ([]byte, error) { return nil, fmt.Errorf("%s %s: %w", method, path, err) }
@@ -63,7 +75,8 @@ func (c *client) do(method, path, headers, body string, want int) ([]byte, error
 		return failed(err)
 	}
 	if answer.StatusCode != want {
-		return failed(fmt.Errorf("status %d, want %d: %s", answer.StatusCode, want, text))
+		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After")) // 0 where there is none
+		return failed(&statusError{answer.StatusCode, want, string(text), time.Duration(seconds) * time.Second})
 	}
 	return text, nil
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,8 +17,9 @@ import (
 type load struct {
 	name    string
 	workers int
-	overTCP bool // the operations are requests, of which latency and the client's share are of interest
+	server  *server // that the operations are requests to; nil where they are none
 	begin   func(ctx context.Context, worker int) (worker, error)
+	beside  *load // is kept up meanwhile
 }
 
 type worker struct {
@@ -28,10 +32,36 @@ type sample struct {
 	rate      float64         // operations a second
 	latencies []time.Duration // of each of them, sorted
 	cores     float64         // that this process, the client, used
+	memory    float64         // that the server took at most, in megabytes; 0 where it was not measured
+	beside    float64         // operations a second of the load beside it
 }
 
-// measure keeps the load up for d, after a fifth of d to warm up. Any failed operation is an error.
-func (l load) measure(ctx context.Context, d time.Duration) (sample, error) {
+// measure keeps the load up for d, after a fifth of d to warm up. Any failed operation is an error, but for
+// what keepUp says of the load beside it.
+func (l load) measure(ctx context.Context, d time.Duration) (s sample, err error) {
+	watched := l.server != nil && l.server.memory != nil
+	if watched {
+		if err := l.server.memory.resetPeak(); err != nil {
+			return sample{}, fmt.Errorf("%s: %w", l.name, err)
+		}
+	}
+	endBeside := func() (float64, error) { return 0, nil }
+	if l.beside != nil {
+		endBeside = l.beside.keepUp(ctx)
+	}
+	s, err = l.run(ctx, d)
+	var besideErr, memoryErr error
+	s.beside, besideErr = endBeside()
+	if watched {
+		s.memory, memoryErr = l.server.memory.peak()
+	}
+	if err := errors.Join(err, besideErr, memoryErr); err != nil {
+		return sample{}, fmt.Errorf("%s: %w", l.name, err)
+	}
+	return s, nil
+}
+
+func (l load) run(ctx context.Context, d time.Duration) (sample, error) {
 	began, usedBefore := time.Now(), cpuTime()
 	rates := make([]float64, l.workers)
 	latencies := make([][]time.Duration, l.workers)
@@ -52,7 +82,7 @@ func (l load) measure(ctx context.Context, d time.Duration) (sample, error) {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return sample{}, fmt.Errorf("%s: %w", l.name, err)
+		return sample{}, err
 	}
 	s := sample{latencies: slices.Concat(latencies...)}
 	slices.Sort(s.latencies)
@@ -61,6 +91,52 @@ func (l load) measure(ctx context.Context, d time.Duration) (sample, error) {
 	}
 	s.cores = (cpuTime() - usedBefore).Seconds() / time.Since(began).Seconds()
 	return s, nil
+}
+
+// keepUp keeps the load up until the function is called that it returns, which waits for the operations
+// under way and says how many a second succeeded. One that the server has no room for (503) is tried again
+// after the Retry-After of the answer, as a client should.
+func (l load) keepUp(ctx context.Context) (end func() (float64, error)) {
+	began, done := time.Now(), make(chan struct{})
+	var succeeded atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range l.workers {
+		group.Go(func() error {
+			w, err := l.begin(ctx, i)
+			if err != nil {
+				return err
+			}
+			defer w.end()
+			return w.operateUntil(done, &succeeded)
+		})
+	}
+	return func() (float64, error) {
+		close(done)
+		if err := group.Wait(); err != nil {
+			return 0, fmt.Errorf("%s: %w", l.name, err)
+		}
+		return float64(succeeded.Load()) / time.Since(began).Seconds(), nil
+	}
+}
+
+func (w worker) operateUntil(done <-chan struct{}, succeeded *atomic.Int64) error {
+	for {
+		var wait time.Duration
+		var refused *statusError
+		switch err := w.operate(); {
+		case err == nil:
+			succeeded.Add(1)
+		case errors.As(err, &refused) && refused.status == http.StatusServiceUnavailable && refused.retryAfter > 0:
+			wait = refused.retryAfter
+		default:
+			return err
+		}
+		select {
+		case <-done:
+			return nil
+		case <-time.After(wait):
+		}
+	}
 }
 
 // operateFor returns how long each operation took. The last one is let finish, so that there is one.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 
 	"github.com/google/uuid"
 	"golang.org/x/crypto/argon2"
@@ -15,32 +14,9 @@ import (
 	"kindred/internal/password"
 )
 
-// pair is a load on Kindred and the bare one that it is held against.
-type pair struct {
-	ratio   string
-	product load
-	bare    load
-}
-
-func (b *bench) pairs() []pair {
-	cores := runtime.GOMAXPROCS(0)
-	var pairs []pair
-	for _, n := range []int{1, 16, clients} {
-		pairs = append(pairs, pair{
-			fmt.Sprintf("refresh_http_over_bare_%d", n),
-			load{fmt.Sprintf("refresh_http_%d", n), n, true, at(b.kindred, b.refresh)},
-			load{fmt.Sprintf("bare_refresh_%d", n), n, false, b.bareRefresh},
-		})
-	}
-	return append(pairs, pair{
-		fmt.Sprintf("protected_over_bare_http_%d", clients),
-		load{fmt.Sprintf("protected_http_%d", clients), clients, true, at(b.kindred, b.protected)},
-		load{fmt.Sprintf("bare_http_%d", clients), clients, true, at(b.bare, b.protected)},
-	}, pair{
-		"login_over_bare_argon2id",
-		load{"login_http", 2 * cores, true, at(b.kindred, b.login)},
-		load{"bare_argon2id", cores, false, bareArgon2id},
-	})
+// requests is a load whose operations are requests to a server.
+func requests(name string, workers int, s *server, operate func(c *client, worker int) error) load {
+	return load{name: name, workers: workers, server: s, begin: at(s, operate)}
 }
 
 // at gives each worker a connection to a server.
@@ -91,8 +67,13 @@ func exchange(c *client, path, body string) (t tokens, err error) {
 }
 
 // protected is asked of the bare handler too, so that client and request are the same.
-func (b *bench) protected(c *client, _ int) error {
-	_, err := c.get("/protected", b.accessToken)
+func (b *bench) protected(c *client, i int) error {
+	_, err := c.get("/protected", b.accessTokens[i])
+	return err
+}
+
+func (b *bench) verify(c *client, i int) error {
+	_, err := c.get("/verify", b.accessTokens[i])
 	return err
 }
 

@@ -46,7 +46,7 @@ func newRoot() *cobra.Command {
 	}
 	root.Flags().StringVar(&o.kindred, "kindred", "bin/kindred", "the binary to measure")
 	root.Flags().StringVar(&o.out, "out", "bench.json", "file to write the figures to")
-	root.Flags().IntVar(&o.rounds, "rounds", 21, "rounds, each of which measures every figure once")
+	root.Flags().IntVar(&o.rounds, "rounds", 15, "rounds, each of which measures every figure once")
 	root.Flags().Float64Var(&o.seconds, "seconds", 0.8, "seconds for each figure in each round")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newBareHTTP())

@@ -15,10 +15,11 @@ type report struct {
 	figures, ratios []string
 	units           map[string]string // of the figures
 	values          map[string][]float64
+	goals           map[string]goal
 }
 
-func newReport() *report {
-	return &report{units: map[string]string{}, values: map[string][]float64{}}
+func newReport(goals map[string]goal) *report {
+	return &report{units: map[string]string{}, values: map[string][]float64{}, goals: goals}
 }
 
 func (r *report) add(figure, unit string, value float64) {
@@ -31,21 +32,26 @@ func (r *report) add(figure, unit string, value float64) {
 
 func (r *report) sample(l load, s sample) {
 	r.add(l.name, "1/s", s.rate)
-	if !l.overTCP {
-		return
-	}
 	r.add(l.name+"_p50", "ms", milliseconds(percentile(s.latencies, 50)))
 	r.add(l.name+"_p99", "ms", milliseconds(percentile(s.latencies, 99)))
-	r.add(l.name+"_client", "cores", s.cores)
+	if l.server != nil {
+		r.add(l.name+"_client", "cores", s.cores)
+	}
+	if s.memory > 0 {
+		r.add(l.name+"_memory", "MB", s.memory)
+	}
+	if l.beside != nil {
+		r.add(l.beside.name, "1/s", s.beside)
+	}
 }
 
 // ratio is of the round's own figures, which stand last.
-func (r *report) ratio(p pair) {
-	product, bare := r.values[p.product.name], r.values[p.bare.name]
-	if !slices.Contains(r.ratios, p.ratio) {
-		r.ratios = append(r.ratios, p.ratio)
+func (r *report) ratio(of ratio) {
+	figure, over := r.values[of.figure], r.values[of.over]
+	if !slices.Contains(r.ratios, of.name) {
+		r.ratios = append(r.ratios, of.name)
 	}
-	r.values[p.ratio] = append(r.values[p.ratio], product[len(product)-1]/bare[len(bare)-1])
+	r.values[of.name] = append(r.values[of.name], figure[len(figure)-1]/over[len(over)-1])
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -61,6 +67,17 @@ type spread struct {
 	Min    float64 `json:"min"`
 	Median float64 `json:"median"`
 	Max    float64 `json:"max"`
+	Goal   *goal   `json:"goal,omitempty"` // for the median
+}
+
+// spread of a figure or ratio, with its goal where it has one.
+func (r *report) spread(name string) spread {
+	s := spreadOf(r.units[name], r.values[name])
+	if g, found := r.goals[name]; found {
+		g = g.judge(s.Median)
+		s.Goal = &g
+	}
+	return s
 }
 
 func spreadOf(unit string, values []float64) spread {
@@ -75,12 +92,15 @@ func spreadOf(unit string, values []float64) spread {
 
 func (r *report) print(w io.Writer) {
 	line := func(cells ...any) {
-		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-28s %9s %9s %9s  %s", cells...), " "))
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-36s %9s %9s %9s  %-9s  %s", cells...), " "))
 	}
-	line("figure", "min", "median", "max", "unit")
+	line("figure", "min", "median", "max", "unit", "goal for the median")
 	for _, name := range slices.Concat(r.figures, r.ratios) {
-		s := spreadOf(r.units[name], r.values[name])
-		line(name, number(s.Min), number(s.Median), number(s.Max), s.Unit)
+		s, words := r.spread(name), ""
+		if s.Goal != nil {
+			words = s.Goal.words(s.Median)
+		}
+		line(name, number(s.Min), number(s.Median), number(s.Max), s.Unit, words)
 	}
 }
 
@@ -98,10 +118,10 @@ func (r *report) write(path string) error {
 		Ratios  map[string]spread `json:"ratios"`
 	}{map[string]spread{}, map[string]spread{}}
 	for _, name := range r.figures {
-		content.Figures[name] = spreadOf(r.units[name], r.values[name])
+		content.Figures[name] = r.spread(name)
 	}
 	for _, name := range r.ratios {
-		content.Ratios[name] = spreadOf("", r.values[name])
+		content.Ratios[name] = r.spread(name)
 	}
 	text, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,7 +34,7 @@ func run(ctx context.Context, o options, stdout io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s; %d rounds of %g s for each figure\n\n", settings, o.rounds, o.seconds)
-	r := newReport()
+	r := newReport(goals())
 	for round := range o.rounds {
 		say(fmt.Sprintf("round %d of %d", round+1, o.rounds))
 		if err := b.round(ctx, round, o.duration(), r); err != nil {
@@ -52,32 +56,56 @@ func (b *bench) settings(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask PostgreSQL for its settings: %w", err)
 	}
-	return fmt.Sprintf("%d cores for client, server and PostgreSQL together; PostgreSQL %s, fsync %s, data in %s; %s",
-		runtime.NumCPU(), version, fsync, data, runtime.Version()), nil
+	algorithm, err := algorithmOf(b.accessTokens[0])
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d cores for client, server and PostgreSQL together; PostgreSQL %s, fsync %s, data in %s; %s; access tokens signed with %s",
+		runtime.NumCPU(), version, fsync, data, runtime.Version(), algorithm), nil
 }
 
-// round measures every figure once. Each round begins with another pair, and every other one with the
-// bare load of a pair, so that no figure always has the same one before it. The checkpoint spares all
-// of them one that PostgreSQL would begin in the middle; autovacuum comes when it comes.
+// algorithmOf reads the header of a JWT, so that what is printed is what was measured.
+func algorithmOf(accessToken string) (string, error) {
+	encoded, _, _ := strings.Cut(accessToken, ".")
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", fmt.Errorf("read an access token: %w", err)
+	}
+	var header struct {
+		Algorithm string `json:"alg"`
+	}
+	if err := json.Unmarshal(text, &header); err != nil {
+		return "", fmt.Errorf("read an access token: %w", err)
+	}
+	return header.Algorithm, nil
+}
+
+// round measures every figure once. Each round begins with another group, and every other one turns the
+// groups round, so that no figure always has the same one before it. The checkpoint spares all of them one
+// that PostgreSQL would begin in the middle; autovacuum comes when it comes.
 func (b *bench) round(ctx context.Context, round int, d time.Duration, r *report) error {
+	if err := b.cost(ctx, d, r); err != nil {
+		return err
+	}
 	if _, err := b.postgres.Exec(ctx, "CHECKPOINT"); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	pairs := b.pairs()
-	for i := range pairs {
-		p := pairs[(round+i)%len(pairs)]
-		loads := []load{p.product, p.bare}
+	groups := b.groups()
+	for i := range groups {
+		g := groups[(round+i)%len(groups)]
 		if round%2 == 1 {
-			loads = []load{p.bare, p.product}
+			slices.Reverse(g.loads)
 		}
-		for _, l := range loads {
+		for _, l := range g.loads {
 			s, err := l.measure(ctx, d)
 			if err != nil {
 				return err
 			}
 			r.sample(l, s)
 		}
-		r.ratio(p)
+		for _, of := range g.ratios {
+			r.ratio(of)
+		}
 	}
 	return b.countStatements(ctx, r)
 }

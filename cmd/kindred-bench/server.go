@@ -15,10 +15,15 @@ import (
 // server is a program of ours that serves HTTP in a process of its own.
 type server struct {
 	address string
-	log     string // the file that it writes to, as servers do
+	began   time.Time
+	memory  *memory // nil where it cannot be measured
+	log     string  // the file that it writes to, as servers do
 	cancel  context.CancelFunc
 	done    chan struct{} // closed once it has ended
 }
+
+// awaitPause is short beside the time that a server takes to start.
+const awaitPause = 2 * time.Millisecond
 
 var (
 	listening = regexp.MustCompile(`"msg":"listening","address":"([^"]+)"`)
@@ -39,9 +44,13 @@ func startServer(ctx context.Context, dir, name string, environ []string, progra
 	cmd.Dir, cmd.Env, cmd.Stderr = dir, environ, file
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
+	s.began = time.Now()
 	if err := cmd.Start(); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	if m, err := memoryOf(cmd.Process.Pid); err == nil {
+		s.memory = &m
 	}
 	go func() {
 		defer close(s.done)
@@ -55,7 +64,7 @@ func startServer(ctx context.Context, dir, name string, environ []string, progra
 }
 
 func (s *server) awaitListening(ctx context.Context) error {
-	const patience, pause = 30 * time.Second, 10 * time.Millisecond
+	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -72,7 +81,7 @@ func (s *server) awaitListening(ctx context.Context) error {
 			return fmt.Errorf("it ended: %s", text)
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pause):
+		case <-time.After(awaitPause):
 		}
 	}
 }
