@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kindred/internal/testdb"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/assurance.md anew")
@@ -28,30 +30,39 @@ type mutation struct {
 	files []string // that it changes
 }
 
+func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
+
 // Each patch is laid over the product (go test -overlay) and its test run: the test must fail, by
-// itself and not for want of compiling. A rule whose breach nobody notices is a rule that nobody holds.
+// itself and not for want of compiling or of a database. A rule whose breach nobody notices is a rule that
+// nobody holds.
 func TestMutations_EachIsNoticedByItsTest(t *testing.T) {
 	t.Parallel()
-	// Each is a whole go test with a PostgreSQL of its own: more of them than processors take longer.
+	// One server for all of them: to start one for each takes longer than most of the tests. Each still makes
+	// and migrates databases of its own on it, since a patch may be one of the migrations.
+	server := testdb.Empty(t).URL()
+	// Each is a whole go test: more of them than processors take longer.
 	slots := make(chan struct{}, max(runtime.NumCPU()/2, 1))
 	for _, m := range mutations(t) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			output, err := runMutated(t, m)
+			output, err := runMutated(t, m, server)
 			switch {
 			case err == nil:
 				t.Errorf("%s passes, although: %s", m.test, m.does)
 			case !bytes.Contains(output, []byte("--- FAIL: "+m.test+" ")):
 				t.Errorf("%s did not fail by itself: %v\n%s", m.test, err, output)
+			case bytes.Contains(output, []byte("testdb: ")):
+				t.Errorf("%s lacked a database, whatever is broken: %s", m.test, output)
 			}
 		})
 	}
 }
 
-// runMutated runs the mutation's test on the patched product and returns what go test printed.
-func runMutated(t *testing.T, m mutation) ([]byte, error) {
+// runMutated runs the mutation's test on the patched product, with databases on a server, and returns what
+// go test printed.
+func runMutated(t *testing.T, m mutation, server string) ([]byte, error) {
 	t.Helper()
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -88,9 +99,11 @@ func runMutated(t *testing.T, m mutation) ([]byte, error) {
 	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	test := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-count=1", "-timeout=2m",
+	// What vet finds in a patch is of no interest, as long as it compiles.
+	test := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-vet=off", "-count=1", "-timeout=2m",
 		"-run", runPattern(m.test), "./internal/"+m.room)
 	test.Dir = root
+	test.Env = append(os.Environ(), "KINDRED_TEST_POSTGRES=url", "TEST_DATABASE_URL="+server)
 	return test.CombinedOutput()
 }
 
