@@ -38,28 +38,32 @@ CREATE OR REPLACE FUNCTION public.kindred_drop_past_partition(parent regclass, b
  RETURNS text
  LANGUAGE plpgsql
  SET lock_timeout TO '50ms'
+ SET "TimeZone" TO 'UTC'
+ SET "DateStyle" TO 'ISO'
 AS $function$
 DECLARE
     today     date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
     leaf      regclass;
     leaf_name text;
-    next_week date;
+    leaf_ends timestamptz;
 BEGIN
     IF before > today THEN
         RAISE EXCEPTION 'partitions of % are dropped once they are past, and % is not', parent, before;
     END IF;
-    SELECT c.oid, c.relname, pg_catalog.to_date(pg_catalog.right(c.relname, 8), 'YYYYMMDD') + 7
-      INTO leaf, leaf_name, next_week
-      FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-     WHERE i.inhparent = parent AND c.relname ~ '_p[0-9]{8}$'
-     ORDER BY pg_catalog.right(c.relname, 8) LIMIT 1;
-    IF leaf IS NULL OR next_week > before
-       OR parent = 'refresh_tokens'::regclass AND EXISTS (SELECT FROM token_families WHERE expires_on < next_week) THEN
+    SELECT c.oid, c.relname, b.ends INTO leaf, leaf_name, leaf_ends
+      FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid,
+           LATERAL (SELECT pg_catalog.substring(pg_catalog.pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)$')::timestamptz AS ends) AS b
+     WHERE i.inhparent = parent AND NOT i.inhdetachpending AND c.relkind = 'r' AND c.relname ~ '_p[0-9]{8}$' AND b.ends IS NOT NULL
+     ORDER BY b.ends LIMIT 1;
+    IF leaf IS NULL OR leaf_ends > before
+       OR parent = 'refresh_tokens'::regclass AND EXISTS (SELECT FROM token_families WHERE expires_on < leaf_ends::date) THEN
         RETURN NULL;
     END IF;
+    PERFORM pg_catalog.set_config('idle_in_transaction_session_timeout', '250ms', true);
     BEGIN
+        EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', leaf);
         EXECUTE pg_catalog.format('DROP TABLE %s', leaf);
-    EXCEPTION WHEN lock_not_available THEN
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
         RETURN '';
     END;
     RETURN leaf_name;

@@ -20,7 +20,7 @@ func newPurge(p process) *cobra.Command {
 		Short: "Delete what has ended, as serve does by itself each hour",
 		Long: "Makes the partitions that are missing ahead of need, deletes sessions a day after their absolute expiry,\n" +
 			"drops their tokens by the week, and audit events older than AUDIT_RETENTION. It blocks nobody and may be\n" +
-			"ended at any moment. While a server is at it, it does nothing.",
+			"ended at any moment. While a server is at it, it does nothing and says so.",
 		Args: cobra.NoArgs,
 	}
 	out := newPrinter(p, cmd)
@@ -33,13 +33,18 @@ func newPurge(p process) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		goesOn := ""
+		if purged.Busy {
+			goesOn = "; a server or another command purges, and goes on"
+		}
 		return out.print(struct {
 			Families   int      `json:"families"`
 			Partitions []string `json:"partitions"`
 			InUse      int      `json:"inUse"`
-		}{purged.Families, append([]string{}, purged.Partitions...), purged.InUse},
-			"deleted %d sessions, dropped %d partitions %s; left for the next time, since they are in use: %d\n",
-			purged.Families, len(purged.Partitions), strings.Join(purged.Partitions, " "), purged.InUse)
+			Busy       bool     `json:"busy"`
+		}{purged.Families, append([]string{}, purged.Partitions...), purged.InUse, purged.Busy},
+			"deleted %d sessions, dropped %d partitions %s; left for the next time, since they are in use: %d%s\n",
+			purged.Families, len(purged.Partitions), strings.Join(purged.Partitions, " "), purged.InUse, goesOn)
 	}
 	return cmd
 }

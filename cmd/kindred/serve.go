@@ -250,8 +250,9 @@ func (s *server) maintain(ctx context.Context) {
 		if len(loose) > 0 {
 			s.log.Warn("sessions of the database are not bounded as they should be", "settings", loose)
 		}
-		purged, purgeErr := s.service.Purge(attempt, auth.Caller{Actor: audit.BySystem})
-		err = errors.Join(err, s.store.PurgeRevocations(attempt), s.store.PurgeResets(attempt), s.service.PurgeGuesses(attempt), purgeErr)
+		err = errors.Join(err, s.store.PurgeRevocations(attempt), s.store.PurgeResets(attempt), s.service.PurgeGuesses(attempt))
+		purged, purgeErr := s.service.Purge(attempt, auth.Caller{Actor: audit.BySystem}) // last: it may take all the time there is
+		err = errors.Join(err, purgeErr)
 		cancel()
 		if purged.Families > 0 || len(purged.Partitions) > 0 || purged.InUse > 0 {
 			s.log.Info("purged", "families", purged.Families, "partitions", purged.Partitions, "in_use", purged.InUse)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"kindred/internal/audit"
 	"kindred/internal/store"
@@ -15,6 +18,7 @@ type Purged struct {
 	Families   int
 	Partitions []string // tables that were dropped, oldest first
 	InUse      int      // tables of which a past partition is left, since somebody uses it
+	Busy       bool     // somebody else purges and goes on
 }
 
 // errPurging: another replica or command is at it.
@@ -34,29 +38,47 @@ func (s *Service) Purge(ctx context.Context, caller Caller) (Purged, error) {
 		err = s.purgePartitions(ctx, caller, &done)
 	}
 	if errors.Is(err, errPurging) {
-		err = nil
+		done.Busy, err = true, nil
 	}
 	return done, err
 }
 
 func (s *Service) purgeFamilies(ctx context.Context, caller Caller, done *Purged) error {
-	const batch = 1000
+	const atOnce, batch = 100_000, 1000
 	for {
-		var deleted int
+		var dead []uuid.UUID
 		err := s.purgeOnce(ctx, caller, func(ctx context.Context, tx *store.Tx) (found map[string]any, err error) {
-			if deleted, err = tx.DeleteDeadFamilies(ctx, batch); err != nil || deleted == 0 {
-				return nil, err
-			}
-			return map[string]any{"families": deleted}, nil
+			dead, err = tx.DeadFamilies(ctx, atOnce)
+			return nil, err
 		})
 		if err != nil {
 			return err
 		}
-		done.Families += deleted
-		if deleted < batch {
+		deleted := 0
+		for ids := range slices.Chunk(dead, batch) {
+			n, err := s.purgeBatch(ctx, caller, ids, len(dead), deleted == 0)
+			if err != nil {
+				return err
+			}
+			deleted += n
+			done.Families += n
+		}
+		if len(dead) < atOnce || deleted == 0 {
 			return nil
 		}
 	}
+}
+
+// purgeBatch deletes those of the families that nobody holds. The first of many batches records how many were
+// found: one row for all, and none is deleted without.
+func (s *Service) purgeBatch(ctx context.Context, caller Caller, ids []uuid.UUID, found int, first bool) (deleted int, err error) {
+	err = s.purgeOnce(ctx, caller, func(ctx context.Context, tx *store.Tx) (_ map[string]any, err error) {
+		if deleted, err = tx.DeleteDeadFamilies(ctx, ids); err != nil || deleted == 0 || !first {
+			return nil, err
+		}
+		return map[string]any{"families": found}, nil
+	})
+	return deleted, err
 }
 
 func (s *Service) purgePartitions(ctx context.Context, caller Caller, done *Purged) error {
@@ -77,7 +99,7 @@ func (s *Service) purgePartitions(ctx context.Context, caller Caller, done *Purg
 type dropping func(tx *store.Tx, ctx context.Context) (name string, inUse bool, err error)
 
 // dropAll drops what is past of one table, the oldest first. A partition that somebody uses is tried a few
-// times and then left for the next purge: all refreshes wait while it is tried.
+// times and then left for the next purge.
 func (s *Service) dropAll(ctx context.Context, caller Caller, drop dropping, done *Purged) error {
 	const attempts, pause = 5, 300 * time.Millisecond
 	for failed := 0; failed < attempts; {

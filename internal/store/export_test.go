@@ -15,6 +15,8 @@ const (
 	OldestEvents      = oldestEvents
 	ChainStatement    = chainStatement
 	ReserveStatement  = reserveStatement
+	DeadFamilies      = deadFamilies
+	PurgeRevocations  = purgeRevocations
 )
 
 // Show reads a setting of one of the pool's sessions.

@@ -107,14 +107,16 @@ func (tx *Tx) RevokeToken(ctx context.Context, familyID, tokenID uuid.UUID, expi
 	return false, err
 }
 
+const purgeRevocations = `
+	DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE until < (SELECT clock_timestamp()) LIMIT $1)`
+
 // PurgeRevocations deletes what is of no use any more, in batches that hold nobody up.
 func (s *Store) PurgeRevocations(ctx context.Context) error {
-	const batch, statement = 1000, `
-		DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE until < clock_timestamp() LIMIT $1)`
+	const batch = 1000
 	for {
 		var deleted int64
 		err := s.withConn(ctx, func(conn *pgxpool.Conn) error {
-			tag, err := conn.Exec(ctx, statement, batch)
+			tag, err := conn.Exec(ctx, purgeRevocations, batch)
 			deleted = tag.RowsAffected()
 			return err
 		})

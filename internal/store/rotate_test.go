@@ -227,6 +227,7 @@ type planNode struct {
 	Kind  string     `json:"Node Type"`
 	Table string     `json:"Relation Name"`
 	Index string     `json:"Index Name"`
+	Cond  string     `json:"Index Cond"`
 	Plans []planNode `json:"Plans"`
 }
 
