@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -32,4 +35,15 @@ func (s *Store) WaitingRotations() int {
 	s.groups.mu.Lock()
 	defer s.groups.mu.Unlock()
 	return len(s.groups.waiting)
+}
+
+// GroupRotationsBy has groups rotated by another statement, their rotations sorted by family. ended is
+// told how a statement ended.
+func (s *Store) GroupRotationsBy(statement string, ended func(error)) {
+	s.groups.together = func(ctx context.Context, list []Rotation) (map[uuid.UUID]Grant, error) {
+		slices.SortFunc(list, func(a, b Rotation) int { return bytes.Compare(a.FamilyID[:], b.FamilyID[:]) })
+		grants, err := s.rotateBy(ctx, statement, list)
+		ended(err)
+		return grants, err
+	}
 }

@@ -79,9 +79,13 @@ func (s *Store) rotateAlone(ctx context.Context, r Rotation) (grant Grant, ok bo
 
 // rotateTogether is a statement for several. The grants are by the ids of the children; a rotation that has
 // none did not happen.
-func (s *Store) rotateTogether(ctx context.Context, list []Rotation) (grants map[uuid.UUID]Grant, err error) {
+func (s *Store) rotateTogether(ctx context.Context, list []Rotation) (map[uuid.UUID]Grant, error) {
+	return s.rotateBy(ctx, rotateStatement, list)
+}
+
+func (s *Store) rotateBy(ctx context.Context, statement string, list []Rotation) (grants map[uuid.UUID]Grant, err error) {
 	err = s.withConn(ctx, func(conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, rotateStatement, rotateArguments(list)...)
+		rows, err := conn.Query(ctx, statement, rotateArguments(list)...)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // rotationGroups lets rotations share a statement: while some are under way, those that arrive form the
@@ -16,6 +18,9 @@ type rotationGroups struct {
 	size     int           // rotations of one statement at most; 1: no groups
 	atOnce   int           // statements under way
 	patience time.Duration // whoever has less time left runs alone, so that it hurries nobody else
+
+	// together runs a group's statement.
+	together func(context.Context, []Rotation) (map[uuid.UUID]Grant, error)
 
 	mu       sync.Mutex
 	underWay int
@@ -41,7 +46,7 @@ type told struct {
 
 func newRotationGroups(s *Store, config Config) *rotationGroups {
 	const size, atOnce = 32, 2
-	g := &rotationGroups{store: s, size: size, atOnce: atOnce, patience: config.RequestTimeout / 2}
+	g := &rotationGroups{store: s, size: size, atOnce: atOnce, patience: config.RequestTimeout / 2, together: s.rotateTogether}
 	if config.RotationGroup > 0 {
 		g.size = config.RotationGroup
 	}
@@ -153,7 +158,7 @@ func (g *rotationGroups) run(group []*waitingRotation) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	grants, err := g.store.rotateTogether(ctx, list)
+	grants, err := g.together(ctx, list)
 	for _, w := range group {
 		grant, ok := grants[w.rotation.ChildID]
 		w.told <- told{grant: grant, ok: ok && err == nil, alone: err != nil}
