@@ -83,6 +83,7 @@ func (s *Store) rotateTogether(ctx context.Context, list []Rotation) (map[uuid.U
 	return s.rotateBy(ctx, rotateStatement, list)
 }
 
+// rotateBy takes the statement, so that a benchmark can hold others against it.
 func (s *Store) rotateBy(ctx context.Context, statement string, list []Rotation) (grants map[uuid.UUID]Grant, err error) {
 	err = s.withConn(ctx, func(conn *pgxpool.Conn) error {
 		rows, err := conn.Query(ctx, statement, rotateArguments(list)...)
