@@ -2,6 +2,7 @@ package testdb
 
 import (
 	"context"
+	"fmt"
 	"testing"
 )
 
@@ -13,20 +14,16 @@ type Server struct {
 }
 
 // Dedicated starts a PostgreSQL that this test may stop and start; it ends with the test. It comes
-// from where the other databases come from, or from this machine's programs when that is
-// TEST_DATABASE_URL, whose server is not ours to stop.
+// from where the other databases come from, or from this machine's programs, else a container, when that
+// is TEST_DATABASE_URL, whose server is not ours to stop.
 func Dedicated(t testing.TB) *Server {
 	t.Helper()
-	from := sharedServer(t).host.from
-	if from == fromURL {
-		from = fromPrograms
-	}
 	// The test's context ends before its cleanups, the server after them.
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
-	h, err := hostFrom(ctx, from)
+	h, err := dedicatedHost(ctx, sharedServer(t).host.from)
 	if err != nil {
-		t.Fatalf("testdb: this test stops and starts PostgreSQL, so it needs a server of its own, from %s: %v", from, err)
+		t.Fatalf("testdb: this test stops and starts PostgreSQL, so it needs a server of its own: %v", err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -46,6 +43,21 @@ func Dedicated(t testing.TB) *Server {
 	}
 	exec(t, s.url, "setting the search path", searchPathSQL)
 	return s
+}
+
+func dedicatedHost(ctx context.Context, from string) (host, error) {
+	if from != fromURL {
+		return hostFrom(ctx, from)
+	}
+	h, programsErr := hostFrom(ctx, fromPrograms)
+	if programsErr == nil {
+		return h, nil
+	}
+	h, containerErr := hostFrom(ctx, fromContainer)
+	if containerErr == nil {
+		return h, nil
+	}
+	return host{}, fmt.Errorf("local: %w; container: %w", programsErr, containerErr)
 }
 
 // Stop ends the server, "fast" (sessions are cut, a checkpoint is written) or "immediate" (like a
