@@ -65,10 +65,9 @@ lint: ## format, vet, staticcheck
 	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies ./cmd/kindred ./internal/httpapi
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
-	@set -e; for package in $$(go list ./...); do \
-	  targets=$$(go test -list '^Fuzz' $$package); \
-	  for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
-	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal migrations); do \
+	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' $$file); do \
+	    echo "== $$file $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
 	  done; done
 
 image: ## a static binary in an image FROM scratch, named KINDRED_IMAGE
