@@ -150,7 +150,10 @@ func TestFiles_BuildIndexesOfOlderTablesBesideTheWriters(t *testing.T) {
 // A run that was cut off leaves an index of that name that is of no use; here one of another column is.
 func TestUp_BuildsAnIndexAnewThatWasLeftHalfBuilt(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
+	db := testdb.Empty(t)
+	if err := migrations.Up(t.Context(), db.URL(), func(string) {}); err != nil {
+		t.Fatal(err)
+	}
 	db.Exec(t, `DROP INDEX users_by_name_among_the_living; CREATE INDEX users_by_name_among_the_living ON users (role)`)
 	db.Exec(t, `DROP INDEX token_families_expires_on; CREATE INDEX token_families_expires_on ON token_families (client_id)`)
 	db.Exec(t, `DROP INDEX token_families_live_of_a_user; CREATE INDEX token_families_live_of_a_user ON token_families (client_id)`)

@@ -15,15 +15,24 @@ import (
 	"kindred/migrations"
 )
 
-// SchemaError tells that the schema is older than this binary needs.
-type SchemaError struct{ Have, Need int64 }
+// SchemaError tells that the schema is older than this binary needs, or so much newer that it took away what
+// this binary needs.
+type SchemaError struct {
+	Have, Need int64 // versions of the database's schema and of this binary's
+	Oldest     int64 // binary that works on the database's, where this one is older; else 0
+}
 
 func (e *SchemaError) Error() string {
+	if e.Oldest > 0 {
+		return fmt.Sprintf("the schema is at version %d and needs a binary of version %d or newer, this one is of %d: "+
+			"upgrade this replica (`kindred version` tells what it runs)", e.Have, e.Oldest, e.Need)
+	}
 	return fmt.Sprintf("the schema is at version %d and this binary needs %d: run `kindred migrate up`", e.Have, e.Need)
 }
 
-// CheckReady asks whether the database answers, takes writes and has the schema: nil, a
-// *SchemaError, or ErrUnavailable.
+// CheckReady asks whether the database answers, takes writes and has a schema that this binary works on: nil, a
+// *SchemaError, or ErrUnavailable. A newer schema is good as long as it still has all that older binaries
+// need, which is how replicas are upgraded one by one; its migrations say so.
 func (s *Store) CheckReady(ctx context.Context) error {
 	const statement = `
 		SELECT current_setting('transaction_read_only')::boolean, coalesce(max(version_id), 0)
@@ -44,6 +53,24 @@ func (s *Store) CheckReady(ctx context.Context) error {
 		return &SchemaError{Have: have, Need: migrations.Latest()}
 	case readOnly:
 		return fmt.Errorf("%w: it is read-only", ErrUnavailable)
+	case have > migrations.Latest():
+		return s.checkNotTooOld(ctx, have)
+	}
+	return nil
+}
+
+// checkNotTooOld asks a schema that is newer than this binary whether it is too new for it.
+func (s *Store) checkNotTooOld(ctx context.Context, have int64) error {
+	const statement = `SELECT kindred_oldest_binary()`
+	var oldest int64
+	err := s.withConn(ctx, func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, statement).Scan(&oldest)
+	})
+	if err != nil {
+		return fmt.Errorf("ask which binaries the schema is for: %w", err)
+	}
+	if migrations.Latest() < oldest {
+		return &SchemaError{Have: have, Need: migrations.Latest(), Oldest: oldest}
 	}
 	return nil
 }

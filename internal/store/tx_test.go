@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -231,6 +232,28 @@ func TestCheckReady_SaysWhichCommandHelps(t *testing.T) {
 	}
 	if err := st.CheckReady(t.Context()); !errors.As(err, &schema) || schema.Have >= schema.Need {
 		t.Errorf("one migration behind: error %v", err)
+	}
+}
+
+// As a replica of the release before sees it, on a schema that was brought up to the next one.
+func TestCheckReady_OnANewerSchema(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	st := open(t, db, nil)
+	next := migrations.Latest() + 1
+	db.Exec(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`, next)
+	if err := st.CheckReady(t.Context()); err != nil {
+		t.Errorf("one that took nothing away: %v", err)
+	}
+	db.Exec(t, fmt.Sprintf(`CREATE OR REPLACE FUNCTION kindred_oldest_binary() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT %d::bigint'`, migrations.Latest()))
+	if err := st.CheckReady(t.Context()); err != nil {
+		t.Errorf("one for which this binary is just new enough: %v", err)
+	}
+	db.Exec(t, fmt.Sprintf(`CREATE OR REPLACE FUNCTION kindred_oldest_binary() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT %d::bigint'`, next))
+	var schema *store.SchemaError
+	err := st.CheckReady(t.Context())
+	if !errors.As(err, &schema) || schema.Oldest != next || !strings.Contains(err.Error(), "upgrade this replica") || strings.Contains(err.Error(), "migrate") {
+		t.Errorf("one that this binary is too old for: error %v", err)
 	}
 }
 

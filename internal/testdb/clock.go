@@ -8,7 +8,8 @@ import (
 // clockSQL shadows the built-ins that the product reads time with, and asks whether it talks to a
 // standby. The product calls them without a schema, so it needs no switch for tests. The server's start
 // is long ago unless a test says otherwise: the rule that the reuse interval begins there at the earliest
-// would else hold in every test, since the server has just started.
+// would else hold in every test, since the server has just started. The functions with a search path of
+// their own get one with the clock in it.
 const clockSQL = `
 CREATE SCHEMA testclock;
 CREATE TABLE testclock.shift (
@@ -25,7 +26,9 @@ CREATE FUNCTION testclock.pg_postmaster_start_time() RETURNS timestamptz LANGUAG
 CREATE FUNCTION testclock.pg_is_in_recovery() RETURNS boolean LANGUAGE sql VOLATILE AS
     'SELECT in_recovery FROM testclock.shift';
 GRANT USAGE ON SCHEMA testclock TO PUBLIC;
-GRANT SELECT ON testclock.shift TO PUBLIC;`
+GRANT SELECT ON testclock.shift TO PUBLIC;
+ALTER FUNCTION kindred_ensure_partitions(regclass, date, date) SET search_path = public, testclock, pg_catalog, pg_temp;
+ALTER FUNCTION kindred_drop_past_partition(regclass, date) SET search_path = public, testclock, pg_catalog, pg_temp;`
 
 // searchPathSQL lets the clock's functions be found before the built-ins, which are searched first
 // unless pg_catalog is named. A template's own settings are not copied with it. public comes first
