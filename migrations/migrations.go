@@ -43,20 +43,26 @@ type Migration struct {
 
 // Latest returns the version of the newest migration in this binary.
 func Latest() int64 {
-	var latest int64
+	names := fileNames()
+	return versionOf(names[len(names)-1])
+}
+
+// fileNames lists the migrations, oldest first: their numbers have leading zeros.
+func fileNames() []string {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
 		panic(err) // the pattern is a constant
 	}
-	for _, name := range names {
-		number, _, _ := strings.Cut(name, "_")
-		version, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			panic(fmt.Sprintf("migration %s does not begin with its number", name))
-		}
-		latest = max(latest, version)
+	return names
+}
+
+func versionOf(name string) int64 {
+	number, _, _ := strings.Cut(name, "_")
+	version, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		panic(fmt.Sprintf("migration %s does not begin with its number", name))
 	}
-	return latest
+	return version
 }
 
 // Up applies what is pending, each file in a transaction of its own, and tells log of each; then it builds
@@ -94,23 +100,56 @@ func Down(ctx context.Context, databaseURL string, log func(string)) error {
 	})
 }
 
-// Status lists all migrations of this binary, oldest first.
+// Status lists all migrations of this binary, oldest first. It only reads, so that any role may ask, also while
+// somebody migrates.
 func Status(ctx context.Context, databaseURL string) ([]Migration, error) {
+	db, err := open(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	if err := checkServerVersion(ctx, db); err != nil {
+		return nil, err
+	}
+	return status(ctx, db)
+}
+
+func status(ctx context.Context, db *sql.DB) ([]Migration, error) {
+	appliedAt, err := applied(ctx, db)
+	if err != nil {
+		return nil, fmt.Errorf("read migration status: %w", err)
+	}
 	var list []Migration
-	err := withProvider(ctx, databaseURL, func(p *goose.Provider, _ *sql.DB, _ lock.Locker) error {
-		statuses, err := p.Status(ctx)
-		if err != nil {
-			return fmt.Errorf("read migration status: %w", err)
+	for _, name := range fileNames() {
+		m := Migration{Version: versionOf(name), Name: name}
+		m.AppliedAt, m.Applied = appliedAt[m.Version]
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+func applied(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
+	const exists = `SELECT to_regclass('` + VersionTable + `') IS NOT NULL`
+	const statement = `SELECT version_id, tstamp FROM ` + VersionTable + ` WHERE is_applied ORDER BY id`
+	var exist bool
+	if err := db.QueryRowContext(ctx, exists).Scan(&exist); err != nil || !exist {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	at := map[int64]time.Time{}
+	for rows.Next() {
+		var version int64
+		var when time.Time
+		if err := rows.Scan(&version, &when); err != nil {
+			return nil, err
 		}
-		for _, s := range statuses {
-			list = append(list, Migration{
-				Version: s.Source.Version, Name: path.Base(s.Source.Path),
-				Applied: s.State == goose.StateApplied, AppliedAt: s.AppliedAt,
-			})
-		}
-		return nil
-	})
-	return list, err
+		at[version] = when
+	}
+	return at, rows.Err()
 }
 
 func withProvider(ctx context.Context, databaseURL string, do func(*goose.Provider, *sql.DB, lock.Locker) error) error {

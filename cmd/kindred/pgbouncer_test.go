@@ -82,24 +82,24 @@ default_pool_size = %d
 
 const poolSize = 8
 
-// boundSessions runs the SQL of the operators' page, for this role and this database.
+// boundSessions sets what the operators' file sets for the server's role, for this role and this database.
 func boundSessions(t testing.TB, db *testdb.DB) {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/operations.md")
+	file, err := os.ReadFile("../../deploy/sql/roles.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	statements := regexp.MustCompile(`ALTER ROLE kindred IN DATABASE kindred SET .+;`).FindAllString(string(page), -1)
-	if len(statements) != 6 {
-		t.Fatalf("%d statements on the page, want 6", len(statements))
+	settings := regexp.MustCompile(`(?m)^        '(\w+ = .+?)'[,\]]`).FindAllStringSubmatch(string(file), -1)
+	if len(settings) != 6 {
+		t.Fatalf("%d settings in the file, want 6", len(settings))
 	}
 	config, err := pgx.ParseConfig(db.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	here := fmt.Sprintf("ROLE %s IN DATABASE %s", pgx.Identifier{config.User}.Sanitize(), pgx.Identifier{config.Database}.Sanitize())
-	for _, statement := range statements {
-		db.Exec(t, strings.Replace(statement, "ROLE kindred IN DATABASE kindred", here, 1))
+	for _, setting := range settings {
+		db.Exec(t, fmt.Sprintf("ALTER ROLE %s IN DATABASE %s SET %s", pgx.Identifier{config.User}.Sanitize(),
+			pgx.Identifier{config.Database}.Sanitize(), strings.ReplaceAll(setting[1], "''", "'")))
 	}
 }
 
