@@ -70,22 +70,33 @@ func buildIndexes(ctx context.Context, db *sql.DB, locker lock.Locker) (err erro
 }
 
 func (p part) build(ctx context.Context, conn *sql.Conn) error {
-	// It waits for the transactions that are under way, as long as it takes: nobody waits for it.
-	statements := []string{`SET statement_timeout = 0`, `SET lock_timeout = 0`}
+	// It waits for the transactions that are under way, as long as it takes: nobody waits for it. A pooler's
+	// session, which is somebody else's afterwards, is left as it is where nothing bounds it.
+	const unbound = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout') AND setting <> '0'`
+	statements := []string{unbound}
 	if p.leftover && !p.built {
 		statements = append(statements, p.drop)
 	}
 	if !p.built {
 		statements = append(statements, p.create)
 	}
-	// Writers do wait for this one.
-	statements = append(statements, `SET lock_timeout = '5s'`, p.attach)
 	for _, statement := range statements {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			return err
 		}
 	}
-	return nil
+	// Writers do wait for this one.
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after a commit it does nothing
+	for _, statement := range []string{`SET LOCAL lock_timeout = '5s'`, p.attach} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 func unbuiltParts(ctx context.Context, db *sql.DB) ([]part, error) {

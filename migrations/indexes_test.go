@@ -74,7 +74,7 @@ func TestUp_BuildsTheIndexesThatAnInterruptedRunLeft(t *testing.T) {
 			t.Fatalf("%s: only %q are not good", name, invalid)
 		}
 		for range 2 {
-			if err := migrations.Up(t.Context(), db.URL(), func(string) {}); err != nil {
+			if err := migrations.Up(t.Context(), db.URL(), func(string) {}, func(string) {}); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
@@ -84,7 +84,7 @@ func TestUp_BuildsTheIndexesThatAnInterruptedRunLeft(t *testing.T) {
 		}
 	}
 	db.Exec(t, unbuild+`SELECT kindred_ensure_partitions('audit_events', current_date + 400, current_date + 400)`)
-	if err := migrations.Up(t.Context(), db.URL(), func(string) {}); err != nil {
+	if err := migrations.Up(t.Context(), db.URL(), func(string) {}, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	if got, invalid := indexesOf(t, db); len(invalid) > 0 || len(got) != len(want)+4 {
@@ -105,7 +105,7 @@ func TestUp_BuildsIndexesBesideWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- migrations.Up(t.Context(), db.URL(), func(string) {}) }()
+	go func() { done <- migrations.Up(t.Context(), db.URL(), func(string) {}, func(string) {}) }()
 	watch := db.Conn(t)
 	for building, deadline := false, time.Now().Add(30*time.Second); !building; {
 		err := watch.QueryRow(t.Context(), `

@@ -67,20 +67,29 @@ func versionOf(name string) int64 {
 
 // Up applies what is pending, each file in a transaction of its own, and tells log of each; then it builds
 // the indexes that these left to be built beside the writers. Of two runners at once one applies and the
-// other waits; the lock is a row with a lease, so that it holds
-// behind a transaction pooler too, where a session's advisory lock leaks.
-func Up(ctx context.Context, databaseURL string, log func(string)) error {
-	return withProvider(ctx, databaseURL, func(p *goose.Provider, db *sql.DB, locker lock.Locker) error {
-		results, err := p.Up(ctx)
-		report(results, log)
-		var partial *goose.PartialError
-		if errors.As(err, &partial) {
-			report(partial.Applied, log)
-		}
-		if err != nil {
-			return fmt.Errorf("migrate up: %w", err)
-		}
-		return buildIndexes(ctx, db, locker)
+// other waits; the lock is a row with a lease, so that it holds behind a transaction pooler too, where a
+// session's advisory lock leaks, and does not outlive by much a runner that was killed.
+//
+// No migration waits for a table's lock for more than 5 s, since all others wait behind it. One that was kept
+// out is tried again; waiting is told of that.
+func Up(ctx context.Context, databaseURL string, log, waiting func(string)) error {
+	return up(ctx, databaseURL, patience{tries: 6, pause: 3 * time.Second}, log, waiting)
+}
+
+func up(ctx context.Context, databaseURL string, p patience, log, waiting func(string)) error {
+	return withProvider(ctx, databaseURL, func(provider *goose.Provider, db *sql.DB, locker lock.Locker) error {
+		return p.run(ctx, db, waiting, func() error {
+			results, err := provider.Up(ctx)
+			report(results, log)
+			var partial *goose.PartialError
+			if errors.As(err, &partial) {
+				report(partial.Applied, log)
+			}
+			if err != nil {
+				return fmt.Errorf("migrate up: %w", err)
+			}
+			return buildIndexes(ctx, db, locker)
+		})
 	})
 }
 
@@ -183,6 +192,7 @@ func open(databaseURL string) (*sql.DB, error) {
 	}
 	// cache_describe names no prepared statement, so that it works through a transaction pooler.
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	config.RuntimeParams["application_name"] = Name
 	return stdlib.OpenDB(*config), nil
 }
 

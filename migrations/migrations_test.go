@@ -26,7 +26,7 @@ func TestMigrations_UpDownUpGivesTheSnapshot(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)
 	quiet := func(string) {}
-	if err := migrations.Up(t.Context(), db.URL(), quiet); err != nil {
+	if err := migrations.Up(t.Context(), db.URL(), quiet, quiet); err != nil {
 		t.Fatal(err)
 	}
 	first := schema(t, db)
@@ -50,7 +50,7 @@ func TestMigrations_UpDownUpGivesTheSnapshot(t *testing.T) {
 	if left := schema(t, db); left != "" {
 		t.Errorf("left after all the way down:\n%s", left)
 	}
-	if err := migrations.Up(t.Context(), db.URL(), quiet); err != nil {
+	if err := migrations.Up(t.Context(), db.URL(), quiet, quiet); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(first, schema(t, db)); diff != "" {
@@ -70,7 +70,7 @@ func TestUp_OfManyRunnersOneApplies(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				applied = append(applied, line)
-			})
+			}, func(string) {})
 			if err != nil {
 				t.Error(err)
 			}
@@ -103,7 +103,7 @@ func TestStatus_TellsWhatIsPending(t *testing.T) {
 	if applied, pending := count(); applied != 0 || pending != all {
 		t.Errorf("before: %d applied, %d pending", applied, pending)
 	}
-	if err := migrations.Up(t.Context(), db.URL(), func(string) {}); err != nil {
+	if err := migrations.Up(t.Context(), db.URL(), func(string) {}, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	if applied, pending := count(); applied != all || pending != 0 {
@@ -157,7 +157,7 @@ func TestUp_BuildsAnIndexAnewThatWasLeftHalfBuilt(t *testing.T) {
 	db.Exec(t, `CREATE INDEX users_by_name_among_the_living ON users (role)`)
 	db.Exec(t, `CREATE INDEX token_families_expires_on ON token_families (client_id)`)
 	db.Exec(t, `CREATE INDEX token_families_live_of_a_user ON token_families (client_id)`)
-	if err := migrations.Up(t.Context(), db.URL(), func(string) {}); err != nil {
+	if err := migrations.Up(t.Context(), db.URL(), func(string) {}, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	want, err := os.ReadFile(snapshotFile)
@@ -172,7 +172,7 @@ func TestUp_BuildsAnIndexAnewThatWasLeftHalfBuilt(t *testing.T) {
 func TestUp_ErrorHoldsNoPassword(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"postgres://u:s3cret@127.0.0.1:1/x", "postgres://u:s3cret@127.0.0.1:port/x", "host=127.0.0.1 port=1 password=s3cret x"} {
-		err := migrations.Up(t.Context(), url, func(string) {})
+		err := migrations.Up(t.Context(), url, func(string) {}, func(string) {})
 		if err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("error %v", err)
 		}

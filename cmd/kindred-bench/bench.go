@@ -74,7 +74,7 @@ func (b *bench) start(ctx context.Context, kindred string) (err error) {
 		return err
 	}
 	b.atEnd(func() error { return db.Stop(context.WithoutCancel(ctx)) })
-	if err := migrations.Up(ctx, db.URL(), func(string) {}); err != nil {
+	if err := migrations.Up(ctx, db.URL(), func(string) {}, func(string) {}); err != nil {
 		return err
 	}
 	if b.postgres, err = pgx.Connect(ctx, db.URL()); err != nil {

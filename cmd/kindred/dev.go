@@ -57,7 +57,7 @@ func dev(ctx context.Context, p process, fresh bool) (err error) {
 	for _, warning := range cfg.Warnings {
 		say("warning: " + warning)
 	}
-	if err := migrations.Up(ctx, db.URL(), say); err != nil {
+	if err := migrations.Up(ctx, db.URL(), say, say); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))

@@ -28,7 +28,7 @@ func migrateUp(ctx context.Context, p process, url string) error {
 	err := migrations.Up(ctx, url, func(line string) {
 		applied++
 		fmt.Fprintln(p.stdout, line)
-	})
+	}, func(line string) { fmt.Fprintln(p.stderr, line) })
 	if err == nil && applied == 0 {
 		_, err = fmt.Fprintf(p.stdout, "nothing to do: the schema is at version %d\n", migrations.Latest())
 	}

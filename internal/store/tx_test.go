@@ -221,7 +221,7 @@ func TestCheckReady_SaysWhichCommandHelps(t *testing.T) {
 	if err := st.CheckReady(t.Context()); !errors.As(err, &schema) || !strings.Contains(err.Error(), "kindred migrate up") {
 		t.Errorf("an empty database: error %v", err)
 	}
-	if err := migrations.Up(t.Context(), db.URL(), func(string) {}); err != nil {
+	if err := migrations.Up(t.Context(), db.URL(), func(string) {}, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.CheckReady(t.Context()); err != nil {

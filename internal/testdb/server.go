@@ -100,7 +100,7 @@ func prepare(ctx context.Context, h host) (*server, error) {
 }
 
 func migrateTemplate(ctx context.Context, url string) error {
-	if err := migrations.Up(ctx, url, func(string) {}); err != nil {
+	if err := migrations.Up(ctx, url, func(string) {}, func(string) {}); err != nil {
 		return fmt.Errorf("migrate the template: %w", err)
 	}
 	if err := execOn(ctx, url, clockSQL); err != nil {
