@@ -21,3 +21,6 @@ func UpTo(ctx context.Context, databaseURL string, version int64) error {
 		return err
 	})
 }
+
+// UpSQL is what a migration runs.
+func UpSQL(name string) (statements string, inTransaction bool) { return upSQL(name) }

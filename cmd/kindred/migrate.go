@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"kindred/internal/store"
 	"kindred/migrations"
 )
 
@@ -19,6 +21,7 @@ func newMigrate(p process) *cobra.Command {
 		},
 		newMigrateDown(p),
 		newMigrateStatus(p),
+		newMigratePlan(p),
 	)
 	return cmd
 }
@@ -75,9 +78,26 @@ func newMigrateStatus(p process) *cobra.Command {
 				return err
 			}
 		}
-		return list.end()
+		if err := list.end(); err != nil {
+			return err
+		}
+		return tellWhatHelps(ctx, p)
 	})
 	return cmd
+}
+
+// tellWhatHelps says it where this binary does not work on the schema, beside what is printed.
+func tellWhatHelps(ctx context.Context, p process) error {
+	st, err := openStore(p)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	var schema *store.SchemaError
+	if err := st.CheckReady(ctx); errors.As(err, &schema) {
+		fmt.Fprintln(p.stderr, schema)
+	}
+	return nil
 }
 
 type migrationBody struct {

@@ -243,9 +243,10 @@ func (s *server) run(ctx context.Context, listener net.Listener, ready func(addr
 // settings the sessions lack. Should the first fail, a login that misses a partition makes it.
 func (s *server) maintain(ctx context.Context) {
 	const calm, troubled, limit = time.Hour, 5 * time.Second, 10 * time.Minute
-	failing := false
+	failing, told := false, ""
 	for {
 		attempt, cancel := context.WithTimeout(ctx, limit)
+		told = s.tellSchema(attempt, told)
 		loose, err := s.store.LooseSettings(attempt)
 		if len(loose) > 0 {
 			s.log.Warn("sessions of the database are not bounded as they should be", "settings", loose)

@@ -51,12 +51,13 @@ func (s *Store) CheckReady(ctx context.Context) error {
 		return fmt.Errorf("check schema: %w", err)
 	case have < migrations.Latest():
 		return &SchemaError{Have: have, Need: migrations.Latest()}
-	case readOnly:
-		return fmt.Errorf("%w: it is read-only", ErrUnavailable)
 	case have > migrations.Latest():
-		return s.checkNotTooOld(ctx, have)
+		err = s.checkNotTooOld(ctx, have)
 	}
-	return nil
+	if err == nil && readOnly {
+		err = fmt.Errorf("%w: it is read-only", ErrUnavailable)
+	}
+	return err
 }
 
 // checkNotTooOld asks a schema that is newer than this binary whether it is too new for it.
