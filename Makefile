@@ -13,7 +13,7 @@ COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOC
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race test-pgbouncer test-proxies test-clients bench bench-revocation flood lint fuzz image up down clean guessing timing
+.PHONY: help run build test race test-pgbouncer test-upgrade test-proxies test-clients bench bench-revocation flood lint fuzz image up down clean guessing timing
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -37,6 +37,9 @@ bench: build ## the speed, beside what it is made of: a table and bench.json
 test-pgbouncer: ## two replicas behind a PgBouncer of this machine (Debian and Ubuntu: apt-get install pgbouncer)
 	go test $(TESTFLAGS) -tags pgbouncer -run '^TestPgBouncer' ./cmd/kindred
 
+test-upgrade: ## from the previous release (testdata/previous-release) to this one, under load: no request fails
+	go test $(TESTFLAGS) -v -tags upgrade -run '^TestUpgrade' ./cmd/kindred
+
 test-proxies: ## forward authentication by a real nginx and a real Caddy (Debian and Ubuntu: apt-get install nginx-light caddy)
 	go test $(TESTFLAGS) -tags proxies -run '^TestProxies' ./internal/httpapi
 
@@ -59,10 +62,10 @@ timing: ## how well the time of a refusal tells unknown, wrong and disabled apar
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
-	go vet -tags pgbouncer,clients ./cmd/kindred
+	go vet -tags pgbouncer,clients,upgrade ./cmd/kindred
 	go vet -tags proxies ./internal/httpapi
 	go tool -modfile=tools.mod staticcheck ./...
-	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies ./cmd/kindred ./internal/httpapi
+	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies,upgrade ./cmd/kindred ./internal/httpapi
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal migrations); do \

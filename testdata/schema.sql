@@ -37,6 +37,22 @@ TABLE clients
 CREATE OR REPLACE FUNCTION public.kindred_drop_past_partition(parent regclass, before date)
  RETURNS text
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+BEGIN
+    IF parent = 'refresh_tokens'::regclass AND before <= today OR parent = 'audit_events'::regclass AND before < today THEN
+        RETURN kindred_drop_past_week(parent, before);
+    END IF;
+    RAISE EXCEPTION 'partitions of % are dropped once they are past, and % is not: only of refresh_tokens and audit_events', parent, before;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.kindred_drop_past_week(parent regclass, before date)
+ RETURNS text
+ LANGUAGE plpgsql
  SET lock_timeout TO '50ms'
  SET "TimeZone" TO 'UTC'
  SET "DateStyle" TO 'ISO'
@@ -71,6 +87,23 @@ END
 $function$
 
 CREATE OR REPLACE FUNCTION public.kindred_ensure_partitions(parent regclass, first_day date, last_day date)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+BEGIN
+    IF parent IN ('refresh_tokens'::regclass, 'audit_events'::regclass) AND first_day >= today - 7 AND last_day <= today + 400 + 9 * 7 THEN
+        RETURN kindred_make_weeks(parent, first_day, last_day);
+    END IF;
+    RAISE EXCEPTION 'partitions of % are not made from % to %: only of refresh_tokens and audit_events, from last week until 463 days ahead',
+        parent, first_day, last_day;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.kindred_make_weeks(parent regclass, first_day date, last_day date)
  RETURNS integer
  LANGUAGE plpgsql
 AS $function$
@@ -117,6 +150,12 @@ BEGIN
     RETURN NULL;
 END
 $function$
+
+CREATE OR REPLACE FUNCTION public.kindred_oldest_binary()
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$SELECT 13::bigint$function$
 
 CREATE OR REPLACE FUNCTION public.kindred_refuse_change()
  RETURNS trigger

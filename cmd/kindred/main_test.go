@@ -146,7 +146,12 @@ func serveEnvironment(db string, more ...string) []string {
 
 func startServing(t testing.TB, environ []string) *serving {
 	t.Helper()
-	cmd := command(t, environ, "serve")
+	return started(t, command(t, environ, "serve"))
+}
+
+// started is a server that any binary runs.
+func started(t testing.TB, cmd *exec.Cmd) *serving {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
