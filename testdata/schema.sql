@@ -166,6 +166,28 @@ BEGIN
 END
 $function$
 
+CREATE OR REPLACE FUNCTION public.kindred_system_identifier()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN (SELECT system_identifier FROM pg_catalog.pg_control_system());
+EXCEPTION WHEN insufficient_privilege OR undefined_function OR feature_not_supported THEN
+    RETURN NULL;
+END
+$function$
+
+TABLE installation
+    one boolean NOT NULL DEFAULT true
+    system_identifier bigint
+    database_oid oid NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    guard_began_at timestamp with time zone
+    guarded_at timestamp with time zone
+    CONSTRAINT installation_is_one_row CHECK (one)
+    CONSTRAINT installation_pkey PRIMARY KEY (one)
 TABLE password_resets
     user_id uuid NOT NULL
     token_hash bytea NOT NULL

@@ -1,6 +1,6 @@
 // Command kindred is an auth server on PostgreSQL with persistent token families.
 //
-// One file a command: dev, serve, migrate, user, session, client, keys, events, explain, check, purge, version.
+// One file a command: dev, serve, migrate, user, session, client, keys, events, explain, check, purge, restore-guard, doctor, healthcheck, version.
 package main
 
 import (
@@ -63,7 +63,7 @@ func newRoot(p process) *cobra.Command {
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newSession(p), newClient(p), newKeys(p), newEvents(p), newExplain(p), newCheck(p), newPurge(p), newVersion(p),
+	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newSession(p), newClient(p), newKeys(p), newEvents(p), newExplain(p), newCheck(p), newPurge(p), newRestoreGuard(p), newHealthcheck(p), newVersion(p),
 		newExitCodes())
 	markBodies(root)
 	return root

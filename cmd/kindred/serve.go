@@ -107,7 +107,7 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 	}
 	st, err := store.Open(store.Config{
 		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.DatabaseMaxConns, Pooled: cfg.DatabasePooled,
-		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime, RotationGroup: cfg.RotationGroup,
+		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime, RotationGroup: cfg.RotationGroup, AtHome: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)

@@ -48,6 +48,9 @@ const (
 	ClientDisabled      Kind = "client_disabled"
 
 	Purged Kind = "purged" // detail has how many families, or the partition
+
+	RestoreGuarded    Kind = "restore_guarded"    // every family ended after a restore; detail has how many
+	InstallationMoved Kind = "installation_moved" // an operator says that the database is no copy that lost something
 )
 
 // Kinds lists all of them.
@@ -58,6 +61,7 @@ func Kinds() []Kind {
 		PasswordReset, GraceReplay, ReuseDetected, SuspectedTheft, TokenLost, FamilyRevoked,
 		TokenRevoked, Logout, KeyPublished, KeyRetired, KeyRevoked, KeysReencrypted,
 		ClientAdded, ClientSecretRotated, ClientDisabled, Purged,
+		RestoreGuarded, InstallationMoved,
 	}
 }
 

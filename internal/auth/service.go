@@ -153,6 +153,13 @@ func (s *Service) Ready(ctx context.Context) (hint string, err error) {
 	if errors.As(err, &schema) {
 		return "", &NotReadyError{Reason: schema.Error()}
 	}
+	if err == nil {
+		err = s.store.CheckInstallation(ctx)
+	}
+	var elsewhere *store.InstallationError
+	if errors.As(err, &elsewhere) {
+		return "", &NotReadyError{Reason: elsewhere.Error()}
+	}
 	loose, looseErr := s.store.LooseSettings(ctx)
 	if err != nil || looseErr != nil {
 		return "", &NotReadyError{Reason: "the database is not available"}

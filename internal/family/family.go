@@ -27,6 +27,7 @@ const (
 	ReasonTokenRevoked   Reason = "token_revoked" // its client asked for it (RFC 7009)
 	ReasonTokenLimit     Reason = "token_limit"   // too many of its access tokens were revoked one by one
 	ReasonPacedTheft     Reason = "paced_theft"
+	ReasonRestoreGuard   Reason = "restore_guard" // the database was restored from a backup
 )
 
 // Family is the state of one login: a row of token_families. Times are the database's.

@@ -173,6 +173,7 @@ func TestTrace_EachReasonHasItsWords(t *testing.T) {
 	for _, reason := range []family.Reason{
 		family.ReasonLogout, family.ReasonSessionEnded, family.ReasonSessionLimit, family.ReasonUserDisabled, family.ReasonUserDeleted,
 		family.ReasonPassword, family.ReasonPasswordReset, family.ReasonAdmin, family.ReasonClientDisabled, family.ReasonTokenRevoked, family.ReasonTokenLimit,
+		family.ReasonRestoreGuard,
 	} {
 		f := family.Family{CurrentTokenID: uuid.New(), IdleExpiresAt: now.Add(1), RevokedAt: &now, RevokedReason: reason, RevokedBy: "cli"}
 		a := family.Trace(f, nil, nil, now, 1).Assessment

@@ -85,6 +85,8 @@ func (l Lineage) end() string {
 		return fmt.Sprintf("The client %s was disabled by %s, which ends its sessions.", f.ClientID, by)
 	case ReasonTokenRevoked:
 		return "Its client asked for the end of its token (RFC 7009)."
+	case ReasonRestoreGuard:
+		return "The database was restored from a backup, and " + by + " ended all sessions (restore-guard)."
 	case ReasonTokenLimit:
 		return "Its client revoked more of its access tokens, one by one, than are listed."
 	default:

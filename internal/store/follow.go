@@ -90,6 +90,11 @@ const serverColumn = `concat_ws(' ', extract(epoch FROM pg_postmaster_start_time
 
 // Server names the server and the database that the Store works on.
 func (s *Store) Server(ctx context.Context) (server string, err error) {
+	if s.atHome {
+		if err := s.CheckInstallation(ctx); err != nil {
+			return "", err
+		}
+	}
 	err = s.withConn(ctx, func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, `SELECT `+serverColumn).Scan(&server)
 	})

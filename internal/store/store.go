@@ -27,6 +27,7 @@ type Config struct {
 	Pooled         bool          // URL leads through a pooler in transaction mode
 	RotationGroup  int           // rotations that share a statement at most; the default is 32, 1 is none
 	Tracer         pgx.QueryTracer
+	AtHome         bool // no connection to a database that waits for restore-guard: see InstallationError
 }
 
 // Store reaches one PostgreSQL. It is safe for concurrent use.
@@ -37,6 +38,7 @@ type Store struct {
 	pingTimeout time.Duration
 	maxLifetime time.Duration
 	settings    map[string]string // of its sessions
+	atHome      bool
 }
 
 // ParseURL tells whether Open could use an address. The error may quote it.
@@ -58,7 +60,7 @@ func Open(config Config) (*Store, error) {
 	}
 	pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
 	settings := sessionSettings(config.RequestTimeout)
-	st := &Store{pingTimeout: config.RequestTimeout / 4, maxLifetime: config.MaxLifetime, settings: settings}
+	st := &Store{pingTimeout: config.RequestTimeout / 4, maxLifetime: config.MaxLifetime, settings: settings, atHome: config.AtHome}
 	st.groups = newRotationGroups(st, config)
 	pc.ShouldPing = st.foundDead
 	pc.ConnConfig.Tracer = watchedBy(st, config.Tracer)
@@ -77,7 +79,12 @@ func Open(config Config) (*Store, error) {
 			}
 		}
 	}
-	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if config.AtHome {
+			if err := refuseElsewhere(ctx, conn); err != nil {
+				return err
+			}
+		}
 		types := conn.TypeMap()
 		types.TryWrapEncodePlanFuncs = append([]pgtype.TryWrapEncodePlanFunc{planID}, types.TryWrapEncodePlanFuncs...)
 		return conn.PgConn().Conn().SetDeadline(time.Time{}) // leaveQuickly has set one

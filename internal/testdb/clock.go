@@ -38,6 +38,9 @@ DO $$ BEGIN
     EXECUTE pg_catalog.format('ALTER DATABASE %I SET search_path = public, testclock, pg_catalog', pg_catalog.current_database());
 END $$`
 
+// atHomeSQL: a copy of the template is a database of its own, and not a backup that was restored.
+const atHomeSQL = `UPDATE installation SET database_oid = d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()`
+
 // Advance moves the database's clock, and Now with it, by d, which may be negative. Sessions that
 // are already open see it too.
 func (db *DB) Advance(t testing.TB, d time.Duration) {

@@ -54,8 +54,23 @@ func New(t testing.TB) *DB {
 	t.Helper()
 	s := sharedServer(t)
 	db := create(t, s, s.template)
-	exec(t, db.url, "setting the search path", searchPathSQL)
+	exec(t, db.url, "setting the search path", searchPathSQL+"; "+atHomeSQL)
 	return db
+}
+
+// Copy returns a copy of the database as a restored backup is one: all rows, in another database. Whoever is
+// connected to this one is cut off, and nobody may connect meanwhile.
+func (db *DB) Copy(t testing.TB) *DB {
+	t.Helper()
+	config, err := pgx.ParseConfig(db.url)
+	if err != nil {
+		t.Fatalf("testdb: %v", err)
+	}
+	s := sharedServer(t)
+	exec(t, s.host.url, "Copy", `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1`, config.Database)
+	restored := create(t, s, config.Database)
+	exec(t, restored.url, "setting the search path", searchPathSQL)
+	return restored
 }
 
 // Empty returns a database as PostgreSQL makes it: no migration, no movable clock.

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kindred/internal/config"
+)
+
+func newHealthcheck(p process) *cobra.Command {
+	var live bool
+	cmd := &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask the server on this machine whether it is ready: for containers that have no other program",
+		Long: "Asks /readyz, or with --live /livez, where LISTEN_ADDR or PORT say that the server listens, by HTTPS if\n" +
+			"TLS_CERT_FILE is set, and waits for 2 s at most. Exit code 0 if it is, 1 if not. A supervisor that restarts what is not healthy should ask --live.",
+		Args: cobra.NoArgs,
+	}
+	out := newPrinter(p, cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		address, overTLS, err := config.LoadHealthcheck(p.settings())
+		if err != nil {
+			return err
+		}
+		path := "/readyz"
+		if live {
+			path = "/livez"
+		}
+		status, err := askHealth(cmd.Context(), address, path, overTLS)
+		if err != nil {
+			return err
+		}
+		return out.print(struct {
+			Status string `json:"status"`
+		}{status}, "%s\n", visibly(status))
+	}
+	cmd.Flags().BoolVar(&live, "live", false, "ask only whether it runs")
+	return cmd
+}
+
+// askHealth returns what the server says of itself, and an error unless that is 200.
+func askHealth(ctx context.Context, address, path string, overTLS bool) (string, error) {
+	const limit, mostBytes = 2 * time.Second, 16 << 10
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	address, loopback := nearest(address)
+	url := "http://" + address + path
+	transport := &http.Transport{}
+	if overTLS {
+		url = "https://" + address + path
+		// The certificate is for the name that clients use, which no server on loopback has. Nobody is between
+		// us and loopback, and nothing secret is sent or believed.
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: loopback, MinVersion: tls.VersionTLS12}
+	}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", fmt.Errorf("ask %s: %w", path, err)
+	}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("ask the server: %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, mostBytes))
+	if err != nil {
+		return "", fmt.Errorf("read the server's answer: %w", err)
+	}
+	var body struct{ Status, Detail, Title any }
+	if err := json.Unmarshal(text, &body); err != nil || response.StatusCode != http.StatusOK {
+		if detail, ok := body.Detail.(string); ok {
+			return "", errors.New(visibly(detail))
+		}
+		return "", fmt.Errorf("the server answered %d", response.StatusCode)
+	}
+	return fmt.Sprint(body.Status), nil
+}
+
+// nearest is the address to reach a listener by from its own machine: one that listens everywhere is asked on
+// loopback.
+func nearest(address string) (reach string, loopback bool) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, false // checked with the settings
+	}
+	ip := net.ParseIP(host)
+	switch {
+	case host == "" || ip.Equal(net.IPv4zero):
+		return net.JoinHostPort("127.0.0.1", port), true
+	case ip.Equal(net.IPv6unspecified):
+		return net.JoinHostPort("::1", port), true
+	}
+	return address, host == "localhost" || ip.IsLoopback()
+}
