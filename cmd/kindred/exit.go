@@ -23,7 +23,8 @@ const (
 const exitCodes = `Each command ends with one of these codes. What went wrong is one line on standard error.
 
   0  done; also where there was nothing left to do, as when a disabled user is disabled again
-  1  failed in another way: a setting is wrong, the schema is too old, ` + "`kindred check`" + ` found damage
+  1  failed in another way: a setting is wrong, the schema is too old, ` + "`kindred check`" + ` found damage,
+     ` + "`kindred doctor`" + ` a problem
   2  wrong usage: an unknown command or flag, the wrong number of arguments, a value that a flag does
      not take, a question (for a password, whether to delete) that there is no terminal for
   3  not found: there is no such user, session, client or key

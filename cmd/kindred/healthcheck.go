@@ -27,7 +27,7 @@ func newHealthcheck(p process) *cobra.Command {
 	}
 	out := newPrinter(p, cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		address, overTLS, err := config.LoadHealthcheck(p.settings())
+		listener, err := config.LoadListener(p.settings())
 		if err != nil {
 			return err
 		}
@@ -35,7 +35,7 @@ func newHealthcheck(p process) *cobra.Command {
 		if live {
 			path = "/livez"
 		}
-		status, err := askHealth(cmd.Context(), address, path, overTLS)
+		status, err := askHealth(cmd.Context(), listener, path)
 		if err != nil {
 			return err
 		}
@@ -48,14 +48,14 @@ func newHealthcheck(p process) *cobra.Command {
 }
 
 // askHealth returns what the server says of itself, and an error unless that is 200.
-func askHealth(ctx context.Context, address, path string, overTLS bool) (string, error) {
+func askHealth(ctx context.Context, listener config.Listener, path string) (string, error) {
 	const limit, mostBytes = 2 * time.Second, 16 << 10
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	address, loopback := nearest(address)
+	address, loopback := nearest(listener.Address)
 	url := "http://" + address + path
 	transport := &http.Transport{}
-	if overTLS {
+	if listener.CertFile != "" {
 		url = "https://" + address + path
 		// The certificate is for the name that clients use, which no server on loopback has. Nobody is between
 		// us and loopback, and nothing secret is sent or believed.

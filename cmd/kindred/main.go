@@ -63,7 +63,7 @@ func newRoot(p process) *cobra.Command {
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newSession(p), newClient(p), newKeys(p), newEvents(p), newExplain(p), newCheck(p), newPurge(p), newRestoreGuard(p), newHealthcheck(p), newVersion(p),
+	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newSession(p), newClient(p), newKeys(p), newEvents(p), newExplain(p), newCheck(p), newPurge(p), newRestoreGuard(p), newDoctor(p), newHealthcheck(p), newVersion(p),
 		newExitCodes())
 	markBodies(root)
 	return root
