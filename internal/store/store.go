@@ -65,6 +65,7 @@ func Open(config Config) (*Store, error) {
 	pc.ShouldPing = st.foundDead
 	pc.ConnConfig.Tracer = watchedBy(st, config.Tracer)
 	pc.ConnConfig.ConnectTimeout = config.RequestTimeout / 2
+	pc.ConnConfig.OnNotice = noteUnreplicated
 	leaveQuickly(pc)
 	pc.ConnConfig.RuntimeParams["application_name"] = "kindred"
 	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
@@ -147,5 +148,9 @@ func (s *Store) withConn(ctx context.Context, do func(*pgxpool.Conn) error) erro
 		return fmt.Errorf("acquire connection: %w: %w", ErrUnavailable, err)
 	}
 	defer conn.Release()
-	return translate(do(conn))
+	err = do(conn)
+	if unconfirmed := s.checkReplicated(conn.Conn()); unconfirmed != nil {
+		return unconfirmed
+	}
+	return translate(err)
 }

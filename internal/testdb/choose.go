@@ -55,12 +55,12 @@ func findHost(ctx context.Context) (host, error) {
 	return host{}, fmt.Errorf("%s\ncontainer: %w\nlocal: %w", instructions, containerErr, localErr)
 }
 
-func hostFrom(ctx context.Context, from string) (host, error) {
+func hostFrom(ctx context.Context, from string, settings ...string) (host, error) {
 	switch from {
 	case fromContainer:
-		return startContainer(ctx)
+		return startContainer(ctx, settings...)
 	case fromPrograms:
-		return startPrograms(ctx)
+		return startPrograms(ctx, settings...)
 	}
 	url := os.Getenv("TEST_DATABASE_URL")
 	if url == "" {
@@ -72,8 +72,8 @@ func hostFrom(ctx context.Context, from string) (host, error) {
 	return host{from: fromURL, url: url, stop: func(context.Context) error { return nil }}, nil
 }
 
-func startPrograms(ctx context.Context) (host, error) {
-	s, err := devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{Install: say})
+func startPrograms(ctx context.Context, settings ...string) (host, error) {
+	s, err := devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{Install: say, Settings: settings})
 	if err != nil {
 		return host{}, err
 	}

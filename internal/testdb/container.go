@@ -25,7 +25,7 @@ const defaultImage = "postgres:17-alpine"
 
 // startContainer starts PostgreSQL in a container, on a port of 127.0.0.1 that it keeps when it is
 // halted and resumed.
-func startContainer(ctx context.Context) (host, error) {
+func startContainer(ctx context.Context, settings ...string) (host, error) {
 	image := os.Getenv("KINDRED_TEST_POSTGRES_IMAGE")
 	if image == "" {
 		image = defaultImage
@@ -43,7 +43,7 @@ func startContainer(ctx context.Context) (host, error) {
 	const startLimit = 2 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	c, err := postgres.Run(ctx, image, containerCommand(), publishOn(port))
+	c, err := postgres.Run(ctx, image, containerCommand(settings), publishOn(port))
 	if err != nil {
 		return host{}, errors.Join(fmt.Errorf("start a container of %s: %w", image, err), terminate(context.WithoutCancel(ctx), c))
 	}
@@ -54,9 +54,9 @@ func startContainer(ctx context.Context) (host, error) {
 	return h, nil
 }
 
-func containerCommand() testcontainers.ContainerCustomizer {
+func containerCommand(settings []string) testcontainers.ContainerCustomizer {
 	command := []string{"postgres"}
-	for _, setting := range devdb.ThrowawaySettings() {
+	for _, setting := range append(devdb.ThrowawaySettings(), settings...) {
 		command = append(command, "-c", setting)
 	}
 	return testcontainers.WithCmd(command...)

@@ -15,13 +15,13 @@ type Server struct {
 
 // Dedicated starts a PostgreSQL that this test may stop and start; it ends with the test. It comes
 // from where the other databases come from, or from this machine's programs, else a container, when that
-// is TEST_DATABASE_URL, whose server is not ours to stop.
-func Dedicated(t testing.TB) *Server {
+// is TEST_DATABASE_URL, whose server is not ours to stop. settings, each name=value, come after the usual ones.
+func Dedicated(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	// The test's context ends before its cleanups, the server after them.
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
-	h, err := dedicatedHost(ctx, sharedServer(t).host.from)
+	h, err := dedicatedHost(ctx, sharedServer(t).host.from, settings...)
 	if err != nil {
 		t.Fatalf("testdb: this test stops and starts PostgreSQL, so it needs a server of its own: %v", err)
 	}
@@ -45,15 +45,15 @@ func Dedicated(t testing.TB) *Server {
 	return s
 }
 
-func dedicatedHost(ctx context.Context, from string) (host, error) {
+func dedicatedHost(ctx context.Context, from string, settings ...string) (host, error) {
 	if from != fromURL {
-		return hostFrom(ctx, from)
+		return hostFrom(ctx, from, settings...)
 	}
-	h, programsErr := hostFrom(ctx, fromPrograms)
+	h, programsErr := hostFrom(ctx, fromPrograms, settings...)
 	if programsErr == nil {
 		return h, nil
 	}
-	h, containerErr := hostFrom(ctx, fromContainer)
+	h, containerErr := hostFrom(ctx, fromContainer, settings...)
 	if containerErr == nil {
 		return h, nil
 	}
