@@ -87,17 +87,15 @@ func (s *Service) endAllFamilies(ctx context.Context, caller Caller, progress fu
 	const batch = 1000
 	after := uuid.Nil
 	for {
-		var now int
-		var last uuid.UUID
-		var none bool
+		var families []uuid.UUID
 		err := s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, _ *journal) (err error) {
-			now, last, none, err = tx.RevokeAnyFamilies(ctx, after, batch, family.ReasonRestoreGuard, caller.Actor)
+			families, err = tx.RevokeAnyFamilies(ctx, after, batch, family.ReasonRestoreGuard, caller.Actor)
 			return err
 		})
-		if err != nil || none {
+		if err != nil || len(families) == 0 {
 			return ended, err
 		}
-		ended, after = ended+now, last
+		ended, after = ended+len(families), families[len(families)-1]
 		progress(ended)
 	}
 }
