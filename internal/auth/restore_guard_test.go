@@ -219,3 +219,26 @@ func TestInstallation_OfAnotherCluster(t *testing.T) {
 	server.Exec(t, `DELETE FROM installation`)
 	wantElsewhere(t, trouble(t, &server.DB), false)
 }
+
+// As behind a pooler, which may lead a connection to another database than it was opened to.
+func TestInstallation_ConnectionsFromBeforeAreClosedOnceItIsNoticed(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	st, err := store.Open(store.Config{URL: db.URL(), RequestTimeout: 5 * time.Second, MaxLifetime: time.Hour, AtHome: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	if _, err := st.Now(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db.Exec(t, `UPDATE installation SET database_oid = 1`)
+	_, err = st.Server(t.Context()) // as the feed asks when it connects
+	wantElsewhere(t, err, false)
+	_, err = st.Now(t.Context())
+	wantElsewhere(t, err, false)
+	db.Exec(t, `UPDATE installation SET database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	if _, err := st.Now(t.Context()); err != nil {
+		t.Errorf("at home again: %v", err)
+	}
+}

@@ -36,6 +36,9 @@ func (e *InstallationError) Error() string {
 		"or `kindred restore-guard --moved` after a planned move or upgrade that lost nothing"
 }
 
+// Unwrap makes it ErrUnavailable to whoever asks no further: nothing was judged.
+func (e *InstallationError) Unwrap() error { return ErrUnavailable }
+
 // Trouble is an *InstallationError where nobody should be served, else nil.
 func (i Installation) Trouble() error {
 	switch {
