@@ -35,7 +35,7 @@ func (s *Service) GuardRestore(ctx context.Context, caller Caller, progress func
 	if done.Families, err = s.endAllFamilies(ctx, caller, progress); err != nil {
 		return done, err
 	}
-	err = s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
+	err = s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) (err error) {
 		// Once more: a server that had a connection from before may have refreshed a family before it ended.
 		if done.Before, err = tx.RevokeAllTokens(ctx); err != nil {
 			return err
@@ -103,7 +103,7 @@ func (s *Service) endAllFamilies(ctx context.Context, caller Caller, progress fu
 // RecordMove records that the database was moved to where it is now, with all that it had: nothing ends. moved
 // is false if it was recorded so before. A *store.InstallationError while a restore-guard has not ended.
 func (s *Service) RecordMove(ctx context.Context, caller Caller) (moved bool, err error) {
-	err = s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
+	err = s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) (err error) {
 		if moved, err = tx.RecordMove(ctx); err != nil || !moved {
 			return err
 		}

@@ -60,7 +60,8 @@ func (s *Store) LackingGrants(ctx context.Context) (lacking []string, err error)
 		        ('throttle', 'SELECT'), ('throttle', 'INSERT'), ('throttle', 'UPDATE'), ('throttle', 'DELETE'),
 		        ('password_resets', 'SELECT'), ('password_resets', 'INSERT'), ('password_resets', 'UPDATE'), ('password_resets', 'DELETE'),
 		        ('installation', 'SELECT'), ('goose_db_version', 'SELECT')) AS needed (name, privilege)
-		     WHERE NOT has_table_privilege(to_regclass(name), privilege)
+		     WHERE NOT (has_table_privilege(to_regclass(name), privilege)
+		                OR privilege <> 'DELETE' AND has_any_column_privilege(to_regclass(name), privilege))
 		    UNION ALL
 		    SELECT format('EXECUTE on %s', proname) FROM pg_proc
 		     WHERE proname = ANY ($1) AND NOT has_function_privilege(oid, 'EXECUTE')
