@@ -55,6 +55,9 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 		return err
 	}
 	defer s.store.Close()
+	if err := s.speakTLS(cfg.TLS); err != nil {
+		return err
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.ListenAddr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -72,6 +75,8 @@ type server struct {
 	api       *httpapi.API
 	http      *http.Server
 	log       *slog.Logger
+
+	certificate *httpapi.Certificate // nil: plain HTTP
 }
 
 // newServer joins the parts. adjust has the last word on the rules of the use cases.
@@ -117,6 +122,7 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 	api := httpapi.New(httpapi.Config{
 		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins,
 		Proxies:        httpapi.Proxies{Trusted: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader},
+		AllowPlaintext: cfg.TLS.AllowPlaintext,
 		RequestTimeout: cfg.RequestTimeout, Log: log,
 	}, service)
 	web.Mount(api, service)
@@ -204,6 +210,7 @@ func (s *server) run(ctx context.Context, listener net.Listener, ready func(addr
 	defer func() { stopBackground(); working.Wait() }() // the feed serves the requests in flight
 	working.Go(func() { s.feed.Run(background) })
 	working.Go(func() { s.maintain(background) })
+	working.Go(func() { s.followCertificate(background) })
 
 	// Where the database is there, the first request finds keys and blacklist loaded.
 	loading, loaded := context.WithTimeout(ctx, firstReading)
@@ -213,7 +220,7 @@ func (s *server) run(ctx context.Context, listener net.Listener, ready func(addr
 	ready(listener.Addr().String())
 
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(listener) }()
+	go func() { served <- s.accept(listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)

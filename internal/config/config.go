@@ -48,6 +48,7 @@ type Config struct {
 	GuessesOverall     Rate
 	RegistrationsRate  Rate // per network
 	CORSAllowedOrigins []string
+	TLS                TLSConfig
 	Passwords          PasswordConfig
 	HashSlots          int // 0: the number of cores
 	LogLevel           slog.Level
@@ -75,7 +76,7 @@ func Settings() []Setting {
 		{Name: databasePooler, Default: "none", Description: "`transaction` where DATABASE_URL leads through PgBouncer in transaction mode: [what that needs](docs/operations.md#pgbouncer)"},
 		{Name: port, Default: "3000", Description: "port on 127.0.0.1, where LISTEN_ADDR is not set"},
 		{Name: listenAddr, Default: "127.0.0.1:$PORT", Description: "address to listen on; wins over PORT"},
-		{Name: publicURL, Default: "http://localhost:$PORT", Description: "the server's own origin and the issuer of its tokens; the same on all replicas"},
+		{Name: publicURL, Default: "http://localhost:$PORT", Description: "the server's own origin and the issuer of its tokens; the same on all replicas. https where it speaks TLS itself"},
 		{Name: audience, Default: "$PUBLIC_URL", Description: "the audience of access tokens"},
 		{Name: keyEncryptionKey, File: true, Description: "32 bytes in standard base64: access tokens are signed with keys that anyone can verify, kept in the database encrypted with it"},
 		{Name: keyEncryptionKeyPrevious, File: true, Description: "further key-encryption keys that are accepted, separated by spaces or line breaks"},
@@ -101,7 +102,7 @@ func Settings() []Setting {
 		{Name: guessesOverall, Default: "3000/300", Description: "wrong guesses that all networks together have"},
 		{Name: registrationsPerNetwork, Default: "30/10", Description: "registrations that one network may try"},
 		{Name: corsAllowedOrigins, Description: "origins, separated by commas, whose pages may call with credentials"},
-	}, passwordSettings(), []Setting{
+	}, tlsSettings(), passwordSettings(), []Setting{
 		{Name: hashSlots, Default: "the number of cores", Description: "passwords that are hashed at once, each in PASSWORD_ARGON2_MEMORY; eight times as many wait"},
 		{Name: logLevel, Default: "info", Description: "`debug`, `info`, `warn` or `error`"},
 		{Name: allowWeakSecrets, Default: "false", Description: "`true` lets short and placeholder secrets through"},
@@ -150,7 +151,7 @@ const (
 // notYet are settings of the design that this version does not know. Passing over them in silence
 // would serve something else than the operator asked for.
 var notYet = []string{
-	"OPS_ADDR", "TLS_CERT_FILE", "TLS_KEY_FILE",
+	"OPS_ADDR",
 }
 
 // forEachCore is a default that grows with the machine, or with what a container may use of it.
@@ -199,6 +200,7 @@ func Load(source Source) (Config, error) {
 		HashSlots:                r.integer(hashSlots, 0, 1, 1024),
 		LogLevel:                 r.level(),
 	}
+	r.readTLS(&c)
 	c.Audience = r.text(audience, c.PublicURL)
 	c.KeyEncryptionKey, c.KeyEncryptionKeyPrevious = r.keyEncryptionKeys()
 	c.JWTSecret = Secret{r.optionalSecret(jwtSecret)}

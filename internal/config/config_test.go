@@ -113,7 +113,7 @@ func TestLoad_Values(t *testing.T) {
 	if len(c.JWTRefreshSecretPrevious) != 2 || c.JWTRefreshSecretPrevious[1].Reveal() != strings.Repeat("cd", 20) {
 		t.Error("the previous secrets are not two")
 	}
-	if c := load(t, map[string]string{"LISTEN_ADDR": ":9000", "PORT": "8080"}); c.ListenAddr != ":9000" {
+	if c := load(t, map[string]string{"LISTEN_ADDR": ":9000", "PORT": "8080", "ALLOW_PLAINTEXT": "true"}); c.ListenAddr != ":9000" {
 		t.Errorf("LISTEN_ADDR does not win over PORT: %s", c.ListenAddr)
 	}
 }

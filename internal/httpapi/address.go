@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,11 +22,7 @@ type Proxies struct {
 // speaks for, or in no words that can be understood, the address is not known (the zero Addr): it is not
 // the proxy's, who would answer for all of its clients.
 func clientAddress(r *http.Request, proxies Proxies) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	address := plain(peer.Addr())
+	address := peerAddress(r)
 	if !contains(proxies.Trusted, address) {
 		return address
 	}
@@ -47,13 +44,18 @@ func clientAddress(r *http.Request, proxies Proxies) netip.Addr {
 // wantAddress tells the operator, once a minute at most, that the client of a request that is limited by
 // its network has no address.
 func (a *API) wantAddress(r *http.Request) {
-	const often = 60
-	now, last := time.Now().Unix(), a.hintedAt.Load()
-	if callerOf(r).Address.IsValid() || now-last < often || !a.hintedAt.CompareAndSwap(last, now) {
+	if callerOf(r).Address.IsValid() || !onceAMinute(&a.hintedAt) {
 		return
 	}
 	a.config.Log.WarnContext(r.Context(), "a client's address is not known, and no limit of its network holds: what does the trusted proxy send?",
 		"peer", r.RemoteAddr, "request_id", callerOf(r).RequestID)
+}
+
+// onceAMinute is true for the first that asks in a while, whose time it notes.
+func onceAMinute(noted *atomic.Int64) bool {
+	const often = 60
+	now, last := time.Now().Unix(), noted.Load()
+	return now-last >= often && noted.CompareAndSwap(last, now)
 }
 
 // splitUnquoted splits at a separator outside of quoted strings (RFC 9110 §5.6.4). It goes from the right,
@@ -80,25 +82,27 @@ func escaped(text string, at int) bool {
 	return (at-len(before))%2 == 1
 }
 
-// hopOfForwarded reads the for parameter of one element (RFC 7239 §4).
+// hopOfForwarded reads the for parameter of one element.
 func hopOfForwarded(element string) (address netip.Addr, known bool) {
-	node, found := "", false
-	for _, pair := range splitUnquoted(element, ';') {
-		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if !strings.EqualFold(name, "for") {
-			continue
-		}
-		if found {
-			return netip.Addr{}, false
-		}
-		node, found = value, true
-	}
-	if len(node) >= 2 && node[0] == '"' && node[len(node)-1] == '"' {
-		node = node[1 : len(node)-1]
-	} else if strings.Contains(node, ":") {
-		return netip.Addr{}, false // must be quoted
+	node, quoted, times := forwardedPair(element, "for")
+	if times != 1 || !quoted && strings.Contains(node, ":") { // must be quoted
+		return netip.Addr{}, false
 	}
 	return hopOf(node)
+}
+
+// forwardedPair reads a parameter of one element (RFC 7239 §4), which may stand there once.
+func forwardedPair(element, parameter string) (value string, quoted bool, times int) {
+	for _, pair := range splitUnquoted(element, ';') {
+		name, text, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if strings.EqualFold(name, parameter) {
+			value, times = text, times+1
+		}
+	}
+	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+		return value[1 : len(value)-1], true, times
+	}
+	return value, false, times
 }
 
 // hopOf reads an address as a proxy writes it, with or without a port, IPv6 with a port in brackets. It is
@@ -114,6 +118,15 @@ func hopOf(node string) (address netip.Addr, known bool) {
 		address = withPort.Addr()
 	}
 	return plain(address), true
+}
+
+// peerAddress is whoever is at the other end of the connection; the zero Addr where that is no address.
+func peerAddress(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return plain(peer.Addr())
 }
 
 // plain writes an IPv4 address one way, and leaves out the zone, which means nothing elsewhere.

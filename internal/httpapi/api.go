@@ -2,7 +2,7 @@
 // answers. It decides nothing that package auth could decide; below it nobody knows net/http.
 //
 // A request passes, from the outside in: observe (request id, security headers, log line, panics,
-// deadline) → CORS → cross-origin protection → the router → one handler, which returns its error.
+// deadline) → TLS → CORS → cross-origin protection → the router → one handler, which returns its error.
 package httpapi
 
 import (
@@ -25,6 +25,7 @@ type Config struct {
 	PublicURL          string   // own origin and issuer; trusted by the cross-origin check
 	CORSAllowedOrigins []string // exact origins whose pages may call with credentials
 	Proxies            Proxies
+	AllowPlaintext     bool // requests over plain HTTP are taken from anywhere
 	RequestTimeout     time.Duration
 	Log                *slog.Logger
 }
@@ -37,6 +38,7 @@ type API struct {
 	handler  http.Handler
 	draining atomic.Bool
 	hintedAt atomic.Int64 // Unix seconds: the last word on a client without an address
+	warnedAt atomic.Int64 // Unix seconds: the last word on a secret that came in clear
 }
 
 // New builds the routes over the use cases. The configuration has been checked before: an origin
@@ -44,7 +46,7 @@ type API struct {
 func New(config Config, service *auth.Service) *API {
 	a := &API{config: config, auth: service}
 	a.router = a.routes()
-	a.handler = a.observe(a.crossOrigin(http.HandlerFunc(a.dispatch)))
+	a.handler = a.observe(a.overTLS(a.crossOrigin(http.HandlerFunc(a.dispatch))))
 	return a
 }
 
@@ -93,8 +95,8 @@ func (a *API) routes() *mux.Router {
 		{[]string{http.MethodGet, http.MethodHead}, "/admin/families/{id}", a.admin(a.handleAdminFamily)},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/jwks.json", a.handleKeySet},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/oauth-authorization-server", a.handleMetadata},
-		{[]string{http.MethodGet, http.MethodHead}, "/livez", a.handleLive},
-		{[]string{http.MethodGet, http.MethodHead}, "/readyz", a.handleReady},
+		{[]string{http.MethodGet, http.MethodHead}, livePath, a.handleLive},
+		{[]string{http.MethodGet, http.MethodHead}, readyPath, a.handleReady},
 	} {
 		router.Handle(route.path, a.at(route.path, route.handle)).Methods(route.methods...)
 	}

@@ -123,7 +123,7 @@ func newStory(t testing.TB) *story {
 
 // start makes two replicas on the story's database.
 func (s *story) start(config replicaConfig) {
-	config.url, config.timeout = s.db.URL(), 5*time.Second
+	config.url, config.timeout, config.tlsOnly = s.db.URL(), 5*time.Second, true
 	s.services, s.servers = nil, nil
 	for range 2 {
 		service, api := newAPI(s.t, s.db, config)

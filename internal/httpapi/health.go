@@ -2,6 +2,8 @@ package httpapi
 
 import "net/http"
 
+const livePath, readyPath = "/livez", "/readyz"
+
 // handleLive: GET /livez, that the process serves. It asks nobody: a supervisor that restarted us
 // because PostgreSQL is away would make things worse.
 func (a *API) handleLive(w http.ResponseWriter, _ *http.Request) error {

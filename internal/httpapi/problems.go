@@ -36,6 +36,7 @@ var (
 	errTwoCredentials   = &Problem{http.StatusBadRequest, "two_credentials", "Two credentials", "The request carries two different credentials; nothing was done with either."}
 	errCredentials      = &Problem{http.StatusBadRequest, "invalid_credentials", "Invalid credentials", "Username or password is wrong."}
 	errResetToken       = &Problem{http.StatusBadRequest, "invalid_reset_token", "Invalid reset token", "The reset link is not valid, was used or has expired; ask for a new one."}
+	errTLSRequired      = &Problem{http.StatusBadRequest, "tls_required", "TLS required", "The request came over plain HTTP and was not looked at; what it carried may have been read on the way. Use https."}
 	errUnknownClient    = &Problem{http.StatusBadRequest, "unknown_client", "Unknown client", "There is no public client of that id."}
 	errInvalidClient    = &Problem{http.StatusUnauthorized, "invalid_client", "Invalid client", "The client is unknown, or did not authenticate as it must."}
 	errTokenRequired    = &Problem{http.StatusUnauthorized, "token_required", "Token required", "The request carries no token."}

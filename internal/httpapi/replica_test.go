@@ -41,6 +41,7 @@ type replicaConfig struct {
 	breached     func(context.Context, string) (bool, error)
 	guesses      auth.GuessLimits
 	forwarded    bool          // proxies write RFC 7239's header
+	tlsOnly      bool          // as serve is by itself; httptest's own requests come from afar, and in clear
 	log          io.Writer     // nil: none
 	keys         *token.Keys   // nil: a secret's
 	keyBox       *token.KeyBox // of keys of the database
@@ -106,7 +107,7 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 		must(blacklist.Next(t.Context()))
 	}
 	api := httpapi.New(httpapi.Config{
-		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log,
+		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log, AllowPlaintext: !config.tlsOnly,
 		Proxies: httpapi.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Forwarded: config.forwarded},
 	}, service)
 	web.Mount(api, service)
