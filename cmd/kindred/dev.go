@@ -25,21 +25,24 @@ import (
 const devUser, devPassword, devAdmin = "user1", "password123", "admin1"
 
 func newDev(p process) *cobra.Command {
-	var fresh bool
+	var fresh, overTLS bool
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Serve on this machine with a PostgreSQL of its own, users and all",
 		Long: "Finds or starts a PostgreSQL, migrates it, makes users and serves on http://localhost:3000.\n" +
 			"What it keeps lies in .kindred/ of the working directory. DATABASE_URL of the environment is\n" +
-			"used if that database is empty or was made by dev before; .env never names dev's database.",
+			"used if that database is empty or was made by dev before; .env never names dev's database.\n" +
+			"With --tls it makes a certificate for localhost, of an authority of its own in .kindred/tls, and\n" +
+			"serves on https://localhost:3000. It installs that authority nowhere.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return dev(cmd.Context(), p, fresh) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return dev(cmd.Context(), p, fresh, overTLS) },
 	}
 	cmd.Flags().BoolVar(&fresh, "fresh", false, "begin with an empty database and new secrets")
+	cmd.Flags().BoolVar(&overTLS, "tls", false, "serve https, with a certificate of its own")
 	return cmd
 }
 
-func dev(ctx context.Context, p process, fresh bool) (err error) {
+func dev(ctx context.Context, p process, fresh, overTLS bool) (err error) {
 	say := func(line string) { fmt.Fprintln(p.stderr, "kindred dev:", line) }
 	db, err := devdb.Start(ctx, devdb.Options{Dir: p.dir, DatabaseURL: p.variable("DATABASE_URL"), Fresh: fresh, Log: say})
 	if err != nil {
@@ -50,7 +53,13 @@ func dev(ctx context.Context, p process, fresh bool) (err error) {
 		defer cancel()
 		err = errors.Join(err, db.Stop(stopping))
 	}()
-	cfg, err := devConfig(p, db.URL())
+	var certificate devCertificate
+	if overTLS {
+		if certificate, err = keepDevCertificate(p.dir, time.Now()); err != nil {
+			return err
+		}
+	}
+	cfg, err := devConfig(p, db.URL(), certificate)
 	if err != nil {
 		return err
 	}
@@ -78,7 +87,7 @@ func dev(ctx context.Context, p process, fresh bool) (err error) {
 		}
 	}()
 	err = serve(ctx, cfg, log, func(address string) {
-		fmt.Fprint(p.stdout, banner(cfg, address, db.Where(), adminPassword))
+		fmt.Fprint(p.stdout, banner(certificate, address, db.Where(), adminPassword))
 	})
 	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
 		return cause
@@ -87,7 +96,7 @@ func dev(ctx context.Context, p process, fresh bool) (err error) {
 }
 
 // devConfig reads the settings as serve does, with defaults for a developer's machine beneath them.
-func devConfig(p process, databaseURL string) (_ config.Config, err error) {
+func devConfig(p process, databaseURL string, certificate devCertificate) (_ config.Config, err error) {
 	defaults := map[string]string{"REGISTRATION": "open", "DRAIN_DELAY": "0"}
 	for _, name := range []string{"JWT_SECRET", "JWT_REFRESH_SECRET"} {
 		secret, err := devdb.Secret(p.dir, strings.ToLower(name))
@@ -102,7 +111,10 @@ func devConfig(p process, databaseURL string) (_ config.Config, err error) {
 	source := p.settings()
 	// Of .env the port counts and not the address: that file is serve's too, and dev has a password that
 	// everybody knows.
-	source.Fixed = map[string]string{"DATABASE_URL": databaseURL, "LISTEN_ADDR": p.variable("LISTEN_ADDR")}
+	source.Fixed = map[string]string{
+		"DATABASE_URL": databaseURL, "LISTEN_ADDR": p.variable("LISTEN_ADDR"),
+		"TLS_CERT_FILE": certificate.cert, "TLS_KEY_FILE": certificate.key,
+	}
 	source.Defaults, source.WarnWeakSecrets = defaults, true
 	return config.Load(source)
 }
@@ -147,25 +159,39 @@ func (p process) variable(name string) string {
 	return ""
 }
 
-func banner(cfg config.Config, address, where, adminPassword string) string {
+func banner(certificate devCertificate, address, where, adminPassword string) string {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		port = address // cannot be: a listener has said so
 	}
 	url := "http://localhost:" + port
+	if certificate != (devCertificate{}) {
+		url = "https://localhost:" + port
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nKindred %s is serving on %s (listening on %s)\n", version, url, address)
 	fmt.Fprintf(&b, "  PostgreSQL  %s\n", where)
 	fmt.Fprintf(&b, "  users       %s / %s, %s / %s (role admin)\n", devUser, devPassword, devAdmin, adminPassword)
 	fmt.Fprintf(&b, "              %s's password is the one exception to the password policy, which would refuse it\n", devUser)
-	fmt.Fprintf(&b, "\nA first session, to paste into another terminal:\n\n%s\n", session(url))
+	if certificate != (devCertificate{}) {
+		fmt.Fprintf(&b, "  authority   %s\n", certificate.authority)
+		fmt.Fprintf(&b, "              signs this certificate and can for localhost only; a browser trusts it once you import it there\n")
+	}
+	fmt.Fprintf(&b, "\nA first session, to paste into another terminal:\n\n%s\n", session(url, certificate.authority))
 	fmt.Fprintf(&b, "Ctrl-C ends it all; `%s dev --fresh` begins anew.\n\n", os.Args[0])
 	return b.String()
 }
 
-// session is a shell script: log in, use the token, refresh, then what a thief with a copy brings about.
-func session(url string) string {
-	return strings.ReplaceAll(sessionScript, "URL", url)
+// session is a shell script: log in, use the token, refresh, then what a thief with a copy brings about. Over TLS
+// curl is told which authority to believe.
+func session(url, authority string) string {
+	script := strings.ReplaceAll(sessionScript, "URL", url)
+	if authority == "" {
+		return script
+	}
+	quoted := "'" + strings.ReplaceAll(authority, "'", `'\''`) + "'"
+	script = strings.ReplaceAll(script, "curl -s ", `curl -s --cacert "$ca" `)
+	return strings.Replace(script, "\n", "\n  ca="+quoted+"\n", 1)
 }
 
 const sessionScript = `  json='Content-Type: application/json'

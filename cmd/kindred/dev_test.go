@@ -54,7 +54,7 @@ func startDev(t testing.TB, dir string, environ []string, args ...string) *devel
 		defer close(d.done)
 		d.done <- cmd.Wait()
 	}()
-	d.url = "http://127.0.0.1:" + d.banner.await(t, `serving on http://localhost:(\d+) `)
+	d.url = "http://127.0.0.1:" + d.banner.await(t, `serving on https?://localhost:(\d+) `)
 	return d
 }
 
