@@ -43,6 +43,7 @@ func newServe(p process) *cobra.Command {
 			for _, weakness := range cfg.Warnings {
 				log.Warn("weak secret: " + weakness)
 			}
+			warnOfUnverified(log, cfg)
 			return serve(cmd.Context(), cfg, log, func(string) {})
 		},
 	}
