@@ -1,18 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"kindred/internal/config"
 	"kindred/internal/testdb"
 )
 
@@ -74,6 +78,35 @@ func TestServe_VerifiesPostgreSQL(t *testing.T) {
 	}
 	if strings.Contains(s.logs.String(), password) {
 		t.Error("the password is in the log")
+	}
+}
+
+// An operator whose database is on a net, unverified, is told so once, setting by setting, and without a password.
+func TestServe_WarnsOfAnUnverifiedDatabase(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		environ []string
+		want    []string
+	}{
+		{serveEnvironment("postgres://u:s3cret@db.example/k?sslmode=verify-full"), nil},
+		{serveEnvironment("postgres://u:s3cret@db.example/k"), []string{"DATABASE_URL"}},
+		{serveEnvironment("postgres://u:s3cret@127.0.0.1/k", "REVOCATION_LISTEN_URL=postgres://u:s3cret@db.example/k"), []string{"REVOCATION_LISTEN_URL"}},
+	} {
+		cfg, err := config.Load(config.Source{Environ: c.environ})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		warnOfUnverified(slog.New(slog.NewJSONHandler(&log, nil)), cfg)
+		var told []string
+		for _, name := range []string{"DATABASE_URL", "REVOCATION_LISTEN_URL"} {
+			if strings.Contains(log.String(), `"setting":"`+name+`","hosts":["db.example"]`) {
+				told = append(told, name)
+			}
+		}
+		if !slices.Equal(told, c.want) || strings.Contains(log.String(), "s3cret") {
+			t.Errorf("told of %q, want %q: %s", told, c.want, &log)
+		}
 	}
 }
 

@@ -39,7 +39,24 @@ func (c devCertificate) trusting(t testing.TB) *tls.Config {
 	return &tls.Config{RootCAs: roots}
 }
 
-// A process that speaks TLS: with HTTP/2, no old protocol, and no answer to plain HTTP.
+// renew puts another certificate of the same authority in place.
+func (c devCertificate) renew(t testing.TB) {
+	t.Helper()
+	a, err := loadAuthority(c.authority, c.authorityKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := a.sign(time.Now(), []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writePair(c.cert, c.key, cert, key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A process that speaks TLS: with HTTP/2, no old protocol, and no answer to plain HTTP. It takes up a renewed
+// certificate, and connections that are open go on.
 func TestServe_SpeaksTLS(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -86,6 +103,16 @@ func TestServe_SpeaksTLS(t *testing.T) {
 		if (err == nil) != accepted {
 			t.Errorf("TLS %x: %v", version, err)
 		}
+	}
+	began := response.TLS.PeerCertificates[0]
+	certificate.renew(t)
+	s.logs.await(t, `(another certificate is shown)`)
+	if response, body := ask("https://"+address+"/login", login); response.StatusCode != http.StatusOK || !response.TLS.PeerCertificates[0].Equal(began) {
+		t.Errorf("an open connection: %d %s", response.StatusCode, body)
+	}
+	transport.CloseIdleConnections()
+	if response, body := ask("https://"+address+"/login", login); response.StatusCode != http.StatusOK || response.TLS.PeerCertificates[0].Equal(began) {
+		t.Errorf("a new connection: %d %s, or the certificate from before", response.StatusCode, body)
 	}
 	if strings.Contains(s.logs.String(), "PRIVATE KEY") {
 		t.Error("the key is in the log")
