@@ -66,25 +66,7 @@ func TestServe_SpeaksTLS(t *testing.T) {
 	address := strings.TrimPrefix(s.url, "http://")
 	transport := &http.Transport{TLSClientConfig: certificate.trusting(t), ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	ask := func(url, body string) (*http.Response, string) {
-		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Content-Type", "application/json")
-		request.Host = "id.example"
-		response, err := transport.RoundTrip(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response, string(text)
-	}
+	ask := func(url, body string) (*http.Response, string) { return postThrough(t, transport, url, body) }
 	const login = `{"username":"user1","password":"password123"}`
 	response, body := ask("https://"+address+"/login", login)
 	if response.StatusCode != http.StatusOK || response.Proto != "HTTP/2.0" || response.TLS.Version != tls.VersionTLS13 || response.Header.Get("Strict-Transport-Security") == "" {
@@ -119,6 +101,27 @@ func TestServe_SpeaksTLS(t *testing.T) {
 	}
 	s.terminate(t)
 	s.stopped(t)
+}
+
+// postThrough posts JSON on a connection of the transport's, by the name id.example.
+func postThrough(t testing.TB, transport *http.Transport, url, body string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Host = "id.example"
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(text)
 }
 
 // What one client can make the server hold: 100 streams, and no more in a stream's buffer than a body may have.

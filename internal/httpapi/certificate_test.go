@@ -203,7 +203,43 @@ func TestCertificate_RenewedUnderOpenConnectionsLosesNoRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ctx, stop := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	url, end := serveOver(t, certificate)
+	defer func() { stop(); working.Wait(); end() }()
+	working.Go(func() { certificate.Follow(ctx, time.Millisecond) })
+	each := &asking{transport: &http.Transport{DisableKeepAlives: true}, proto: "HTTP/1.1"}
+	kept := &asking{transport: &http.Transport{}, proto: "HTTP/1.1"}
+	two := &asking{transport: &http.Transport{ForceAttemptHTTP2: true}, proto: "HTTP/2.0"}
+	for _, client := range []*asking{each, kept, two} {
+		client.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+		t.Cleanup(client.transport.CloseIdleConnections)
+		working.Go(func() { client.run(ctx, t, url) })
+	}
+	until := func(what string, holds func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !holds(); {
+			if t.Failed() || time.Now().After(deadline) {
+				t.Fatalf("%s: shown %d %d %d", what, each.shown.Load(), kept.shown.Load(), two.shown.Load())
+			}
+		}
+	}
+	until("all have begun", func() bool { return each.answers.Load() > 0 && kept.answers.Load() > 0 && two.answers.Load() > 0 })
+	for _, p := range pairs[1:] {
+		files.write(t, p.cert, p.key)
+		until("a new connection gets the new certificate", func() bool { return each.shown.Load() == p.serial })
+		before, beforeTwo := kept.answers.Load(), two.answers.Load()
+		until("open connections go on", func() bool { return kept.answers.Load() > before && two.answers.Load() > beforeTwo })
+	}
+	if kept.shown.Load() != 0 || two.shown.Load() != 0 {
+		t.Errorf("connections that were open began anew: %d %d", kept.shown.Load(), two.shown.Load())
+	}
+}
+
+// serveOver answers with the protocol of the request, until end.
+func serveOver(t *testing.T, certificate *Certificate) (url string, end func()) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,50 +247,34 @@ func TestCertificate_RenewedUnderOpenConnectionsLosesNoRequest(t *testing.T) {
 		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }),
 		TLSConfig: certificate.TLS(), ReadHeaderTimeout: time.Minute,
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	var serving, working sync.WaitGroup
+	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.ServeTLS(listener, "", "") })
-	defer func() { stop(); working.Wait(); server.Close(); serving.Wait() }()
-	working.Go(func() { certificate.Follow(ctx, time.Millisecond) })
-	shown := make([]atomic.Int64, 3) // the newest serial that each client saw
-	done := make([]atomic.Int64, 3)
-	for i, transport := range []*http.Transport{{DisableKeepAlives: true}, {}, {ForceAttemptHTTP2: true}} {
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-		t.Cleanup(transport.CloseIdleConnections)
-		working.Go(func() {
-			for ctx.Err() == nil {
-				response, err := (&http.Client{Transport: transport}).Get("https://" + listener.Addr().String())
-				if err != nil {
-					t.Errorf("client %d: %v", i, err)
-					return
-				}
-				text, err := io.ReadAll(response.Body)
-				response.Body.Close()
-				if want := []string{"HTTP/1.1", "HTTP/1.1", "HTTP/2.0"}[i]; err != nil || string(text) != want {
-					t.Errorf("client %d: %q, %v, want %s", i, text, err, want)
-					return
-				}
-				shown[i].Store(response.TLS.PeerCertificates[0].SerialNumber.Int64())
-				done[i].Add(1)
-			}
-		})
-	}
-	until := func(what string, holds func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(time.Minute); !holds(); {
-			if t.Failed() || time.Now().After(deadline) {
-				t.Fatalf("%s: shown %d %d %d", what, shown[0].Load(), shown[1].Load(), shown[2].Load())
-			}
+	return "https://" + listener.Addr().String(), func() { server.Close(); serving.Wait() }
+}
+
+// asking is a client that asks until it is told to stop, and takes no failure.
+type asking struct {
+	transport *http.Transport
+	proto     string
+	shown     atomic.Int64 // the serial number of the certificate that it saw last
+	answers   atomic.Int64
+}
+
+func (a *asking) run(ctx context.Context, t *testing.T, url string) {
+	client := &http.Client{Transport: a.transport}
+	for ctx.Err() == nil {
+		response, err := client.Get(url)
+		if err != nil {
+			t.Errorf("%s: %v", a.proto, err)
+			return
 		}
-	}
-	until("all have begun", func() bool { return done[0].Load() > 0 && done[1].Load() > 0 && done[2].Load() > 0 })
-	for _, p := range pairs[1:] {
-		files.write(t, p.cert, p.key)
-		until("a new connection gets the new certificate", func() bool { return shown[0].Load() == p.serial })
-		before := []int64{done[1].Load(), done[2].Load()}
-		until("open connections go on", func() bool { return done[1].Load() > before[0] && done[2].Load() > before[1] })
-	}
-	if shown[1].Load() != 0 || shown[2].Load() != 0 {
-		t.Errorf("connections that were open began anew: %d %d", shown[1].Load(), shown[2].Load())
+		text, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || string(text) != a.proto {
+			t.Errorf("answered %q, %v, want %s", text, err, a.proto)
+			return
+		}
+		a.shown.Store(response.TLS.PeerCertificates[0].SerialNumber.Int64())
+		a.answers.Add(1)
 	}
 }
