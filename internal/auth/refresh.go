@@ -28,6 +28,7 @@ func (s *Service) Refresh(ctx context.Context, caller Caller, refreshToken strin
 	presented, err := s.codec.Parse(refreshToken)
 	if errors.Is(err, token.ErrNotOurs) {
 		s.log.LogAttrs(ctx, slog.LevelDebug, "refresh token is not ours", slog.String("request_id", caller.RequestID))
+		s.meter.Refreshed(Foreign)
 		return Tokens{}, ErrInvalidRefreshToken
 	}
 	if err != nil {
@@ -45,6 +46,7 @@ func (s *Service) Refresh(ctx context.Context, caller Caller, refreshToken strin
 		return Tokens{}, err
 	}
 	if ok {
+		s.meter.Refreshed(Rotated)
 		return s.tokens(grant, child)
 	}
 	return s.judge(ctx, caller, presented, child, rotation)
@@ -80,8 +82,9 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 	var successor token.RefreshToken
 	var refused bool
 	var why string
+	var outcome Outcome
 	err := s.change(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal) error {
-		grant, successor, refused, why = store.Grant{}, token.RefreshToken{}, true, "unknown_family"
+		grant, successor, refused, why, outcome = store.Grant{}, token.RefreshToken{}, true, "unknown_family", UnknownFamily
 		f, err := tx.LockFamily(ctx, r.FamilyID)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
@@ -97,7 +100,7 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 		verdict := policy.Judge(f, evidence.User.Enabled(), family.Presented{
 			TokenID: r.TokenID, Hash: r.TokenHash, ClientID: r.ClientID, Row: evidence.Row, UserAgent: r.UserAgent, Address: r.Address,
 		}, evidence.Clock)
-		why = verdict.String()
+		why, outcome = verdict.String(), outcomeOf(verdict)
 		switch verdict {
 		case family.VerdictRotate:
 			// Somebody held the family a moment ago. If its expiry passed just now, trying again tells.
@@ -125,6 +128,7 @@ func (s *Service) judge(ctx context.Context, caller Caller, presented, child tok
 	if err != nil {
 		return Tokens{}, err
 	}
+	s.meter.Refreshed(outcome)
 	if refused {
 		s.logRefusal(ctx, caller, r.FamilyID, why)
 		return Tokens{}, ErrInvalidRefreshToken

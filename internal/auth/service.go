@@ -82,6 +82,8 @@ type Config struct {
 	MaxSessionsPerUser int
 	// PublicURL is where reset links lead: an origin without a path.
 	PublicURL string
+	// Meter counts what happens; nil: nobody does.
+	Meter Meter
 }
 
 // Service runs the use cases. It is safe for concurrent use.
@@ -97,6 +99,7 @@ type Service struct {
 	keys      *token.Keys
 	keyBox    *token.KeyBox
 	log       *slog.Logger
+	meter     Meter
 
 	reading keyReading
 }
@@ -115,8 +118,12 @@ type Secrets struct {
 // New joins the parts. blacklist may be one that nobody feeds: every check then asks the database. log
 // gets one line for each security event.
 func New(config Config, st *store.Store, blacklist *revocation.Set, secrets Secrets, log *slog.Logger) *Service {
+	meter := config.Meter
+	if meter == nil {
+		meter = unmetered{}
+	}
 	return &Service{
-		config: config, store: st, blacklist: blacklist, log: log, hasher: secrets.Hasher, codec: secrets.Codec,
+		meter: meter, config: config, store: st, blacklist: blacklist, log: log, hasher: secrets.Hasher, codec: secrets.Codec,
 		devices: secrets.Devices, issuer: secrets.Issuer, verifier: secrets.Verifier, keys: secrets.Keys, keyBox: secrets.KeyBox,
 		reading: keyReading{turn: make(chan struct{}, 1)},
 	}
@@ -254,6 +261,7 @@ func (s *Service) change(ctx context.Context, caller Caller, fn func(context.Con
 }
 
 func (s *Service) logEvent(ctx context.Context, e audit.Event) {
+	s.meter.Recorded(e.Kind, e.Reason)
 	attrs := []slog.Attr{
 		slog.String("event", string(e.Kind)), slog.String("id", e.ID.String()), slog.Time("at", e.At.UTC()), slog.String("request_id", e.RequestID),
 	}

@@ -30,6 +30,14 @@ const (
 	ReasonRestoreGuard   Reason = "restore_guard" // the database was restored from a backup
 )
 
+// Reasons lists all of them.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonReuseDetected, ReasonLogout, ReasonSessionEnded, ReasonSessionLimit, ReasonUserDisabled, ReasonUserDeleted,
+		ReasonPassword, ReasonPasswordReset, ReasonAdmin, ReasonClientDisabled, ReasonTokenRevoked, ReasonTokenLimit, ReasonPacedTheft,
+	}
+}
+
 // Family is the state of one login: a row of token_families. Times are the database's.
 type Family struct {
 	ID       uuid.UUID // the sid claim of its access tokens

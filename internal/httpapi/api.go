@@ -28,6 +28,7 @@ type Config struct {
 	AllowPlaintext     bool // requests over plain HTTP are taken from anywhere
 	RequestTimeout     time.Duration
 	Log                *slog.Logger
+	Observers          []Observer
 }
 
 // API is an http.Handler with all routes.

@@ -1,6 +1,19 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/gorilla/mux"
+)
+
+// Health is a handler that knows /livez and /readyz only, for another listener.
+func (a *API) Health() http.Handler {
+	router := mux.NewRouter()
+	for path, handle := range map[string]handler{"/livez": a.handleLive, "/readyz": a.handleReady} {
+		router.Handle(path, a.at(path, handle)).Methods(http.MethodGet, http.MethodHead)
+	}
+	return a.observe(router)
+}
 
 const livePath, readyPath = "/livez", "/readyz"
 

@@ -81,10 +81,12 @@ func (a *API) recoverPanic(w http.ResponseWriter, r *http.Request, seen *observe
 }
 
 func (a *API) logRequest(r *http.Request, seen *observed, start time.Time) {
+	took := time.Since(start)
+	a.tellObservers(r.Context(), seen, took)
 	level := slog.LevelInfo
 	attrs := append(make([]slog.Attr, 0, 9),
 		slog.String("method", r.Method), slog.String("route", seen.route), slog.Int("status", seen.status),
-		slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.Int("bytes", seen.bytes),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("bytes", seen.bytes),
 		slog.String("request_id", seen.requestID),
 	)
 	if seen.caller.Address.IsValid() {

@@ -21,6 +21,7 @@ type gate struct {
 	admitted [2]atomic.Int64 // by line
 	maxQueue int64
 	maxWait  time.Duration
+	refused  atomic.Int64
 
 	garbage atomic.Int64 // KiB that hashes took and that were not collected yet
 }
@@ -35,7 +36,7 @@ func (g *gate) admit(line Line) (leave func(), err error) {
 	admitted := &g.admitted[line]
 	if admitted.Add(1) > g.maxQueue+int64(cap(g.slots)) {
 		admitted.Add(-1)
-		return nil, ErrBusy
+		return nil, g.refuse()
 	}
 	return sync.OnceFunc(func() { admitted.Add(-1) }), nil
 }
@@ -55,7 +56,7 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 	defer g.waiting.Add(-1)
 	if g.waiting.Add(1) > g.maxQueue {
-		return ErrBusy
+		return g.refuse()
 	}
 	patience := time.NewTimer(g.maxWait)
 	defer patience.Stop()
@@ -65,8 +66,13 @@ func (g *gate) enter(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-patience.C:
-		return ErrBusy
+		return g.refuse()
 	}
+}
+
+func (g *gate) refuse() error {
+	g.refused.Add(1)
+	return ErrBusy
 }
 
 // leave gives the slot back, but not before the memory of the hash is free: argon2 takes it anew each time, and

@@ -105,6 +105,18 @@ func (s *Set) Fresh() bool {
 	return s.complete && s.fresh()
 }
 
+// Reading tells of the newest reading how long ago it was asked for, and how long the list is; ok is false while
+// there was none.
+func (s *Set) Reading() (age time.Duration, entries int, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.sent.IsZero() {
+		return 0, len(s.subjects), false
+	}
+	now := s.clock()
+	return max(now.Sub(s.sent), now.Round(0).Sub(s.sent.Round(0))), len(s.subjects), true
+}
+
 func (s *Set) fresh() bool {
 	now := s.clock()
 	return !s.sent.IsZero() && vouches(now.Sub(s.sent), now.Round(0).Sub(s.sent.Round(0)))

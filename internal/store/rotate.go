@@ -62,6 +62,7 @@ func (s *Store) RotateFamily(ctx context.Context, r Rotation) (grant Grant, ok b
 
 // rotateAlone is a statement for one rotation.
 func (s *Store) rotateAlone(ctx context.Context, r Rotation) (grant Grant, ok bool, err error) {
+	s.rotating(1)
 	once := func() error {
 		return s.withConn(ctx, func(conn *pgxpool.Conn) (err error) {
 			grant, ok, err = rotate(ctx, conn, r)
@@ -80,6 +81,7 @@ func (s *Store) rotateAlone(ctx context.Context, r Rotation) (grant Grant, ok bo
 // rotateTogether is a statement for several. The grants are by the ids of the children; a rotation that has
 // none did not happen.
 func (s *Store) rotateTogether(ctx context.Context, list []Rotation) (map[uuid.UUID]Grant, error) {
+	s.rotating(len(list))
 	return s.rotateBy(ctx, rotateStatement, list)
 }
 

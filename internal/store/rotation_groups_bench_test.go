@@ -112,13 +112,13 @@ func contenders(b *testing.B, db *testdb.DB) []*contender {
 	return list
 }
 
-// figures of one round.
-type figures struct{ rate, p99, slow, broken float64 }
+// rivalFigures of one round.
+type rivalFigures struct{ rate, p99, slow, broken float64 }
 
 const clientsOfAReplica = 32
 
 // round runs all clients for a moment; pick tells which family a client refreshes next.
-func (c *contender) round(b *testing.B, length time.Duration, pick func(client int) *contested) figures {
+func (c *contender) round(b *testing.B, length time.Duration, pick func(client int) *contested) rivalFigures {
 	c.broken.Store(0)
 	var mu sync.Mutex
 	var took []time.Duration
@@ -152,7 +152,7 @@ func (c *contender) round(b *testing.B, length time.Duration, pick func(client i
 	}
 	slices.Sort(took)
 	seconds := time.Since(began).Seconds()
-	return figures{
+	return rivalFigures{
 		rate: float64(len(took)) / seconds, p99: float64(took[len(took)*99/100].Microseconds()) / 1000,
 		slow: float64(slowOnes) / float64(len(took)), broken: float64(c.broken.Load()) / seconds,
 	}
@@ -176,11 +176,11 @@ func BenchmarkRotateFamily_TwoReplicas(b *testing.B) {
 		pick func(int) *contested
 		held bool
 	}{{"own", own, false}, {"shared", shared, false}, {"shared, one held", shared, true}}
-	found := map[string]map[string][]figures{}
+	found := map[string]map[string][]rivalFigures{}
 	for b.Loop() {
 		for _, scene := range scenes {
 			if found[scene.name] == nil {
-				found[scene.name] = map[string][]figures{}
+				found[scene.name] = map[string][]rivalFigures{}
 			}
 			for _, i := range rand.Perm(len(list)) {
 				c := list[i]
@@ -198,12 +198,12 @@ func BenchmarkRotateFamily_TwoReplicas(b *testing.B) {
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "families\tlocks\t1/s\tof the first\tp99 ms\tslow path\tbroken groups a second")
 	for _, scene := range scenes {
-		first := median(found[scene.name][list[0].name], func(f figures) float64 { return f.rate })
+		first := median(found[scene.name][list[0].name], func(f rivalFigures) float64 { return f.rate })
 		for _, c := range list {
-			of := func(what func(figures) float64) float64 { return median(found[scene.name][c.name], what) }
-			rate := of(func(f figures) float64 { return f.rate })
-			fmt.Fprintf(w, "%s\t%s\t%.0f\t%.2f\t%.1f\t%.1f %%\t%.1f\n", scene.name, c.name, rate, rate/first, of(func(f figures) float64 { return f.p99 }),
-				100*of(func(f figures) float64 { return f.slow }), of(func(f figures) float64 { return f.broken }))
+			of := func(what func(rivalFigures) float64) float64 { return median(found[scene.name][c.name], what) }
+			rate := of(func(f rivalFigures) float64 { return f.rate })
+			fmt.Fprintf(w, "%s\t%s\t%.0f\t%.2f\t%.1f\t%.1f %%\t%.1f\n", scene.name, c.name, rate, rate/first, of(func(f rivalFigures) float64 { return f.p99 }),
+				100*of(func(f rivalFigures) float64 { return f.slow }), of(func(f rivalFigures) float64 { return f.broken }))
 		}
 	}
 	w.Flush()
@@ -235,7 +235,7 @@ func holding(b *testing.B, db *testdb.DB, all []*contested) (release func()) {
 	return func() { cancel(); holder.Wait(); _ = conn.Close(b.Context()) }
 }
 
-func median(list []figures, what func(figures) float64) float64 {
+func median(list []rivalFigures, what func(rivalFigures) float64) float64 {
 	var values []float64
 	for _, f := range list {
 		values = append(values, what(f))

@@ -27,13 +27,15 @@ type Config struct {
 	Pooled         bool          // URL leads through a pooler in transaction mode
 	RotationGroup  int           // rotations that share a statement at most; the default is 32, 1 is none
 	Tracer         pgx.QueryTracer
-	AtHome         bool // no connection to a database that waits for restore-guard: see InstallationError
+	AtHome         bool               // no connection to a database that waits for restore-guard: see InstallationError
+	Rotating       func(together int) // told of each statement how many rotations share it; must not block
 }
 
 // Store reaches one PostgreSQL. It is safe for concurrent use.
 type Store struct {
 	pool        *pgxpool.Pool
 	groups      *rotationGroups
+	rotating    func(together int)
 	health      health
 	pingTimeout time.Duration
 	maxLifetime time.Duration
@@ -61,7 +63,10 @@ func Open(config Config) (*Store, error) {
 	pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
 	settings := sessionSettings(config.RequestTimeout)
 	st := &Store{pingTimeout: config.RequestTimeout / 4, maxLifetime: config.MaxLifetime, settings: settings, atHome: config.AtHome}
-	st.groups = newRotationGroups(st, config)
+	st.groups, st.rotating = newRotationGroups(st, config), config.Rotating
+	if st.rotating == nil {
+		st.rotating = func(int) {}
+	}
 	pc.ShouldPing = st.foundDead
 	pc.ConnConfig.Tracer = watchedBy(st, config.Tracer)
 	pc.ConnConfig.ConnectTimeout = config.RequestTimeout / 2

@@ -173,6 +173,18 @@ func (k *Keys) JWKS() []byte { return k.set.Load().jwks }
 // Ready tells whether any key is there to sign with.
 func (k *Keys) Ready() bool { return len(k.set.Load().signing) > 0 }
 
+// SigningSince tells when, by the database's clock, the key began to sign that signs at an instant, and when the
+// next one is to; each is zero where there is none. The secret of HS256 has no beginning.
+func (k *Keys) SigningSince(at time.Time) (since, next time.Time) {
+	for _, candidate := range k.set.Load().signing {
+		if candidate.signFrom.After(at) {
+			return since, candidate.signFrom
+		}
+		since = candidate.signFrom
+	}
+	return since, time.Time{}
+}
+
 // signingAt is the key that signs at an instant of the database's clock: all replicas answer alike. For
 // what was granted before the first of them began it is that one: its predecessor signs no more.
 func (k *Keys) signingAt(at time.Time) (key, error) {
