@@ -30,10 +30,11 @@ var doors = map[string][]string{
 	"revocation": {"store"},
 	"auth":       {"store", "revocation", "token", "password", "family", "account", "audit"},
 	"httpapi":    {"auth", "account", "oauth", "audit"},
+	"metrics":    {"auth", "store", "revocation", "token", "password", "family", "audit"},
 	"web":        {"auth", "account", "oauth", "audit", "httpapi"},
 	"devdb":      {"migrations"},
 	"testdb":     {"devdb", "migrations"},
-	"cmd":        {"config", "auth", "store", "token", "password", "httpapi", "web", "revocation", "account", "audit", "family", "devdb", "migrations", "breach"},
+	"cmd":        {"config", "auth", "store", "token", "password", "httpapi", "web", "revocation", "account", "audit", "family", "devdb", "migrations", "breach", "metrics"},
 }
 
 // keepers says which rooms may know a library, in product code.
@@ -46,6 +47,10 @@ var keepers = map[string][]string{
 	"database/sql":             {"migrations"},
 	"testing":                  {"testdb"},
 	"pgregory.net/rapid":       {"testdb"},
+
+	"github.com/prometheus/client_golang": {"metrics", "cmd"},
+	"go.opentelemetry.io":                 {"cmd"},
+	"github.com/exaring/otelpgx":          {"cmd"},
 }
 
 const module = "kindred/"

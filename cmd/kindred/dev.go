@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -86,7 +87,7 @@ func dev(ctx context.Context, p process, fresh, overTLS bool) (err error) {
 		case <-ctx.Done():
 		}
 	}()
-	err = serve(ctx, cfg, log, func(address string) {
+	err = serve(ctx, devOps(ctx, cfg, say), log, func(address string) {
 		fmt.Fprint(p.stdout, banner(certificate, address, db.Where(), adminPassword))
 	})
 	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
@@ -109,10 +110,10 @@ func devConfig(p process, databaseURL string, certificate devCertificate) (_ con
 		return config.Config{}, err
 	}
 	source := p.settings()
-	// Of .env the port counts and not the address: that file is serve's too, and dev has a password that
+	// Of .env the port counts and not the addresses: that file is serve's too, and dev has a password that
 	// everybody knows.
 	source.Fixed = map[string]string{
-		"DATABASE_URL": databaseURL, "LISTEN_ADDR": p.variable("LISTEN_ADDR"),
+		"DATABASE_URL": databaseURL, "LISTEN_ADDR": p.variable("LISTEN_ADDR"), "OPS_ADDR": cmp.Or(p.variable("OPS_ADDR"), devOpsAddr),
 		"TLS_CERT_FILE": certificate.cert, "TLS_KEY_FILE": certificate.key,
 	}
 	source.Defaults, source.WarnWeakSecrets = defaults, true
@@ -132,6 +133,7 @@ func devKeyEncryptionKey(dir string) (string, error) {
 // devUsers makes the two users where they do not stand yet. Theirs are the only passwords that no policy is
 // asked about: the tutorial's is one of the worst there are.
 func devUsers(ctx context.Context, cfg config.Config, adminPassword string) error {
+	cfg.Traces = config.Traces{}
 	s, err := newServer(cfg, slog.New(slog.DiscardHandler), anyPassword)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"kindred/internal/auth"
 	"kindred/internal/config"
 	"kindred/internal/httpapi"
+	"kindred/internal/metrics"
 	"kindred/internal/revocation"
 	"kindred/internal/store"
 	"kindred/internal/token"
@@ -59,6 +60,12 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 	if err := s.speakTLS(cfg.TLS); err != nil {
 		return err
 	}
+	defer s.tracing.end()
+	stopOps, err := s.serveOps(ctx, cfg.OpsAddr)
+	if err != nil {
+		return err
+	}
+	defer stopOps()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.ListenAddr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -75,6 +82,8 @@ type server struct {
 	feed      *revocation.Feed
 	api       *httpapi.API
 	http      *http.Server
+	metrics   *metrics.Metrics
+	tracing   *tracing // nil: off
 	log       *slog.Logger
 
 	certificate *httpapi.Certificate // nil: plain HTTP
@@ -111,9 +120,17 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 	for _, change := range adjust {
 		change(&rules)
 	}
+	figures := newMetrics()
+	rules.Meter = figures
+	traces, err := newTracing(cfg.Traces, cfg.TrustedProxies, log)
+	if err != nil {
+		return nil, err
+	}
+	log = traces.logging(log)
 	st, err := store.Open(store.Config{
 		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.DatabaseMaxConns, Pooled: cfg.DatabasePooled,
-		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime, RotationGroup: cfg.RotationGroup, AtHome: true,
+		RequestTimeout: cfg.RequestTimeout, MaxLifetime: cfg.FamilyMaxLifetime, RotationGroup: cfg.RotationGroup,
+		Rotating: figures.Rotating, Tracer: traces.statements(), AtHome: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
@@ -124,7 +141,7 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 		PublicURL: cfg.PublicURL, CORSAllowedOrigins: cfg.CORSAllowedOrigins,
 		Proxies:        httpapi.Proxies{Trusted: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader},
 		AllowPlaintext: cfg.TLS.AllowPlaintext,
-		RequestTimeout: cfg.RequestTimeout, Log: log,
+		RequestTimeout: cfg.RequestTimeout, Log: log, Observers: traces.observing(figures),
 	}, service)
 	web.Mount(api, service)
 	feed, err := revocation.NewFeed(revocation.Config{
@@ -135,10 +152,12 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 		st.Close()
 		return nil, fmt.Errorf("REVOCATION_LISTEN_URL: %w", err)
 	}
+	figures.Follow(metrics.Parts{Store: st, Hasher: secrets.Hasher, Blacklist: blacklist, Keys: secrets.Keys})
 	return &server{
+		metrics: figures, tracing: traces,
 		drain: cfg.DrainDelay, store: st, service: service, blacklist: blacklist, feed: feed, api: api, log: log,
 		http: &http.Server{
-			Handler:           api,
+			Handler:           traces.around(api),
 			ReadHeaderTimeout: cfg.RequestTimeout,
 			ReadTimeout:       2 * cfg.RequestTimeout,
 			WriteTimeout:      3 * cfg.RequestTimeout,
@@ -212,6 +231,7 @@ func (s *server) run(ctx context.Context, listener net.Listener, ready func(addr
 	working.Go(func() { s.feed.Run(background) })
 	working.Go(func() { s.maintain(background) })
 	working.Go(func() { s.followCertificate(background) })
+	working.Go(func() { s.metrics.Run(background, s.store.Figures) })
 
 	// Where the database is there, the first request finds keys and blacklist loaded.
 	loading, loaded := context.WithTimeout(ctx, firstReading)
@@ -263,6 +283,7 @@ func (s *server) maintain(ctx context.Context) {
 		purged, purgeErr := s.service.Purge(attempt, auth.Caller{Actor: audit.BySystem}) // last: it may take all the time there is
 		err = errors.Join(err, purgeErr)
 		cancel()
+		s.metrics.Maintained(purged, err)
 		if purged.Families > 0 || len(purged.Partitions) > 0 || purged.InUse > 0 {
 			s.log.Info("purged", "families", purged.Families, "partitions", purged.Partitions, "in_use", purged.InUse)
 		}

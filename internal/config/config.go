@@ -52,6 +52,8 @@ type Config struct {
 	Passwords          PasswordConfig
 	HashSlots          int // 0: the number of cores
 	LogLevel           slog.Level
+	OpsAddr            string // of metrics, profiles and health; empty: none
+	Traces             Traces
 
 	Warnings []string // weak secrets that were let through, by name
 }
@@ -106,6 +108,8 @@ func Settings() []Setting {
 		{Name: hashSlots, Default: "the number of cores", Description: "passwords that are hashed at once, each in PASSWORD_ARGON2_MEMORY; eight times as many wait"},
 		{Name: logLevel, Default: "info", Description: "`debug`, `info`, `warn` or `error`"},
 		{Name: allowWeakSecrets, Default: "false", Description: "`true` lets short and placeholder secrets through"},
+		{Name: opsAddr, Description: "an address inside, such as 10.0.0.5:9464, where [metrics, profiles](docs/watching.md) and health are served, to whoever reaches it; `dev` has 127.0.0.1:9464 and the image :9464"},
+		{Name: tracesEndpoint, Description: "where [traces](docs/watching.md#traces) go, by OTLP over HTTP; with OpenTelemetry's other variables"},
 	})
 }
 
@@ -146,13 +150,8 @@ const (
 	hashSlots                = "HASH_SLOTS"
 	logLevel                 = "LOG_LEVEL"
 	allowWeakSecrets         = "ALLOW_WEAK_SECRETS"
+	opsAddr                  = "OPS_ADDR"
 )
-
-// notYet are settings of the design that this version does not know. Passing over them in silence
-// would serve something else than the operator asked for.
-var notYet = []string{
-	"OPS_ADDR",
-}
 
 // forEachCore is a default that grows with the machine, or with what a container may use of it.
 func forEachCore(n, most int) int { return min(n*runtime.GOMAXPROCS(0), most) }
@@ -199,6 +198,8 @@ func Load(source Source) (Config, error) {
 		Passwords:                r.passwords(),
 		HashSlots:                r.integer(hashSlots, 0, 1, 1024),
 		LogLevel:                 r.level(),
+		OpsAddr:                  r.opsAddress(),
+		Traces:                   r.traces(),
 	}
 	r.readTLS(&c)
 	c.Audience = r.text(audience, c.PublicURL)
@@ -213,11 +214,6 @@ func Load(source Source) (Config, error) {
 	r.checkSigning(c)
 	weakAllowed := r.choice(allowWeakSecrets, "false", "true", "false") == "true"
 	c.Warnings = r.checkSecrets(c, weakAllowed || source.WarnWeakSecrets)
-	for _, name := range notYet {
-		if r.text(name, "") != "" {
-			r.problem(name, "is not known to this version")
-		}
-	}
 	return c, r.err()
 }
 

@@ -152,7 +152,7 @@ func TestLoad_Refusals(t *testing.T) {
 		"SIGNING_ALGORITHM":           {"HS256", "none", "es256", "RS256"}, // without KEY_ENCRYPTION_KEY none is of use
 		"KEY_ENCRYPTION_KEY":          {"bm90IHlldA==", "no base64", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", strings.TrimSuffix(keyEncryptionKey, "="), strings.ReplaceAll(keyEncryptionKey, "/", "_"), keyEncryptionKey + "AAAA"},
 		"KEY_ENCRYPTION_KEY_PREVIOUS": {keyEncryptionKey, "no base64", "bm90IHlldA=="},
-		"OPS_ADDR":                    {":9464"},
+		"OPS_ADDR":                    {"9464", "localhost", ":70000", "[::1"},
 		"TLS_CERT_FILE":               {"/etc/cert.pem"},
 	}
 	for name, values := range cases {
@@ -231,7 +231,7 @@ func TestLoad_TellsEverythingAtOnceInTheOrderOfTheTable(t *testing.T) {
 		name, _, _ := strings.Cut(p, " ")
 		names = append(names, name)
 	}
-	if want := []string{"OPS_ADDR", "DATABASE_URL", "PORT", "JWT_SECRET", "JWT_EXPIRATION", "JWT_REFRESH_SECRET", "LOG_LEVEL"}; !slices.Equal(names, want) {
+	if want := []string{"DATABASE_URL", "PORT", "JWT_SECRET", "JWT_EXPIRATION", "JWT_REFRESH_SECRET", "LOG_LEVEL", "OPS_ADDR"}; !slices.Equal(names, want) {
 		t.Errorf("named %q, want %q", names, want)
 	}
 }

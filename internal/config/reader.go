@@ -315,11 +315,7 @@ func (r *reader) listenAddress(port int) string {
 	if value == "" {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	}
-	_, portText, err := net.SplitHostPort(value)
-	n, portErr := strconv.Atoi(portText)
-	if err != nil || portErr != nil || n < 0 || n > 65535 {
-		r.problem(listenAddr, "must be host:port or :port")
-	}
+	r.checkListen(listenAddr, value)
 	return value
 }
 
