@@ -13,6 +13,7 @@ import (
 	"kindred/internal/account"
 	"kindred/internal/auth"
 	"kindred/internal/httpapi"
+	"kindred/internal/metrics"
 	"kindred/internal/password"
 	"kindred/internal/revocation"
 	"kindred/internal/store"
@@ -56,8 +57,10 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 			t.Fatal(err)
 		}
 	}
+	figures := metrics.New(metrics.Build{}) // counted as `serve` does
 	st, err := store.Open(store.Config{
-		URL: config.url, RequestTimeout: config.timeout, MaxConns: config.maxConns, MaxLifetime: 720 * time.Hour,
+		Rotating: figures.Rotating,
+		URL:      config.url, RequestTimeout: config.timeout, MaxConns: config.maxConns, MaxLifetime: 720 * time.Hour,
 	})
 	must(err)
 	t.Cleanup(st.Close)
@@ -89,6 +92,7 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	}
 	blacklist := revocation.NewSet(time.Now)
 	service := auth.New(auth.Config{
+		Meter:            figures,
 		RevokePacedTheft: config.pacedTheft,
 		ReuseInterval:    reuseInterval, IdleLifetime: 24 * time.Hour, MaxLifetime: 720 * time.Hour, AccessLifetime: time.Hour,
 		RegistrationOpen: config.registration, Passwords: passwords, Breached: config.breached, NameKey: []byte("name key"), SigningAlgorithm: token.ES256,
@@ -108,6 +112,7 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	}
 	api := httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log, AllowPlaintext: !config.tlsOnly,
+		Observers: []httpapi.Observer{figures},
 		Proxies: httpapi.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Forwarded: config.forwarded},
 	}, service)
 	web.Mount(api, service)

@@ -242,6 +242,9 @@ func TestGate_RefusesAtOnceBeyondItsQueue(t *testing.T) {
 			t.Errorf("error %v, want ErrBusy", err)
 		}
 	}
+	if load := h.Load(); load != (Load{Slots: 2, Hashing: 2, Waiting: int(h.gate.maxQueue), Refused: 100}) {
+		t.Errorf("load %+v", load)
+	}
 	release()
 	waiting.Wait()
 	if err := h.VerifyAbsent(t.Context(), "x"); err != nil || h.gate.waiting.Load() != 0 {

@@ -116,6 +116,19 @@ func TestCheck_VouchesWhileTheReadingIsFresh(t *testing.T) {
 	want(t, s, token, Clear)
 }
 
+func TestReading_IsAsOldAsTheQuestion(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	if _, entries, ok := NewSet(c.read).Reading(); ok || entries != 0 {
+		t.Errorf("%d entries before the first reading, read %v", entries, ok)
+	}
+	s := freshSet(c, store.Revocation{Kind: store.RevokedFamily, Until: c.now.Add(time.Hour)})
+	c.advance(3 * time.Second)
+	if age, entries, ok := s.Reading(); age != 3*time.Second || entries != 1 || !ok {
+		t.Errorf("age %v, %d entries, read %v", age, entries, ok)
+	}
+}
+
 // A machine that slept knows by the one clock, a clock that was set by the other.
 func TestVouches_ByBothClocks(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,4 +70,34 @@ func figures(t *testing.T, st *store.Store) store.Figures {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// Two begin alone, and those that wait for them share a statement.
+func TestRotating_TellsHowManyShareAStatement(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	shared := make(chan int, 8)
+	st, err := store.Open(store.Config{
+		URL: db.URL() + "&lock_timeout=0", RequestTimeout: 20 * time.Second, MaxLifetime: lifetime, Rotating: func(together int) { shared <- together },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	list := chains(t, st, 7)
+	release := held(t, db)
+	var requests sync.WaitGroup
+	for _, c := range list {
+		requests.Go(func() {
+			if ok, err := c.rotate(t.Context(), st); !ok || err != nil {
+				t.Errorf("rotated %v, error %v", ok, err)
+			}
+		})
+	}
+	eventually(t.Context(), func() bool { return st.WaitingRotations() == 5 })
+	release()
+	requests.Wait()
+	if a, b, rest := <-shared, <-shared, <-shared; a != 1 || b != 1 || rest != 5 || len(shared) != 0 {
+		t.Errorf("statements of %d, %d and %d rotations, and %d more", a, b, rest, len(shared))
+	}
 }

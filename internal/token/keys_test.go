@@ -180,7 +180,16 @@ func TestKeys_WhoSignsWhen(t *testing.T) {
 			t.Errorf("%s: %s signs, error %v, want %s", c.name, k.id, err, c.want)
 		}
 	}
+	if since, next := keys.SigningSince(issuedAt.Add(time.Minute)); !since.Equal(issuedAt) || !next.Equal(issuedAt.Add(time.Hour)) {
+		t.Errorf("signs since %v, the next from %v", since, next)
+	}
+	if since, next := keys.SigningSince(issuedAt.AddDate(1, 0, 0)); !since.Equal(issuedAt.Add(time.Hour)) || !next.IsZero() {
+		t.Errorf("a year later: since %v, the next from %v", since, next)
+	}
 	for _, empty := range []*Keys{NewKeys(), keysOf(t, retiring)} {
+		if since, next := empty.SigningSince(issuedAt); !since.IsZero() || !next.IsZero() {
+			t.Errorf("no key has signed since %v, none will from %v", since, next)
+		}
 		if _, err := empty.signingAt(issuedAt); !errors.Is(err, ErrNoSigningKey) || empty.Ready() {
 			t.Errorf("error %v, want ErrNoSigningKey", err)
 		}
