@@ -13,7 +13,7 @@ COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOC
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race test-pgbouncer test-upgrade test-proxies test-clients bench bench-revocation flood lint fuzz image up down clean guessing timing
+.PHONY: help run build test race test-pgbouncer test-upgrade test-proxies test-clients test-watching bench bench-revocation flood lint fuzz image up down clean guessing timing
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -47,6 +47,9 @@ test-clients: ## client libraries that we did not write, with Node.js 20 or late
 	npm ci --prefix testdata/clients --ignore-scripts --no-audit --no-fund
 	go test $(TESTFLAGS) -tags clients -run '^TestClients' ./cmd/kindred
 
+test-watching: ## alerts, dashboard and figures, read by promtool (Debian and Ubuntu: apt-get install prometheus)
+	go test $(TESTFLAGS) -tags promtool -run '^TestPromtool' ./cmd/kindred
+
 bench-revocation: ## how soon one replica refuses what another has revoked
 	REVOCATION_ROUNDS=$(REVOCATION_ROUNDS) go test -count=1 -timeout 30m -v -run '^TestServe_RevocationReachesTheOtherProcess$$' ./cmd/kindred
 
@@ -62,10 +65,10 @@ timing: ## how well the time of a refusal tells unknown, wrong and disabled apar
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
-	go vet -tags pgbouncer,clients,upgrade ./cmd/kindred
+	go vet -tags pgbouncer,clients,upgrade,promtool ./cmd/kindred
 	go vet -tags proxies ./internal/httpapi
 	go tool -modfile=tools.mod staticcheck ./...
-	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies,upgrade ./cmd/kindred ./internal/httpapi
+	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies,upgrade,promtool ./cmd/kindred ./internal/httpapi
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal migrations); do \

@@ -47,6 +47,8 @@ type arena struct {
 	a, b     *serving  // the processes; they change places
 	reversed bool      // what starts together starts in reverse order
 
+	ops [2]*serving // where the processes tell figures
+
 	mu           sync.Mutex
 	handedOut    map[[32]byte]string // refresh tokens by their hash
 	accessTokens []string
@@ -64,10 +66,10 @@ func newArena(t testing.TB, settings ...string) *arena {
 			t.Fatal(err)
 		}
 	}
-	return &arena{
-		t: t, db: db, watch: db.Conn(t), gate: db.Conn(t), beside: beside,
-		a: startServing(t, environ), b: startServing(t, environ), handedOut: map[[32]byte]string{},
-	}
+	r := &arena{t: t, db: db, watch: db.Conn(t), gate: db.Conn(t), beside: beside, handedOut: map[[32]byte]string{}}
+	r.a, r.ops[0] = startWatched(t, environ)
+	r.b, r.ops[1] = startWatched(t, environ)
+	return r
 }
 
 var operator = auth.Caller{Actor: audit.ByCLI}
@@ -290,7 +292,7 @@ func (r *arena) wantWhatWasHandedOut() {
 	}
 }
 
-// wantNoSecretInClear searches the whole database and both logs (I7), for the tokens' random parts
+// wantNoSecretInClear searches the whole database, both logs and figures (I7), for the tokens' random parts
 // also as a row's bytes are printed.
 func (r *arena) wantNoSecretInClear() {
 	r.t.Helper()
@@ -305,10 +307,10 @@ func (r *arena) wantNoSecretInClear() {
 		end := len(raw) - mac
 		secrets = append(secrets, wire, hex.EncodeToString([]byte(wire)), hex.EncodeToString(raw[end-random:end]))
 	}
-	everything := suffixarray.New([]byte(r.dump() + r.a.logs.String() + r.b.logs.String()))
+	everything := suffixarray.New([]byte(r.dump() + r.a.logs.String() + r.b.logs.String() + r.ops[0].metrics(r.t) + r.ops[1].metrics(r.t)))
 	for _, secret := range secrets {
 		if len(everything.Lookup([]byte(secret), 1)) != 0 {
-			r.t.Fatalf("%.8s… stands in clear in the database or in a log", secret)
+			r.t.Fatalf("%.8s… stands in clear in the database, a log or in figures", secret)
 		}
 	}
 }

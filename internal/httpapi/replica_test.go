@@ -113,7 +113,7 @@ func newAPI(t testing.TB, db *testdb.DB, config replicaConfig) (*auth.Service, *
 	api := httpapi.New(httpapi.Config{
 		PublicURL: publicURL, CORSAllowedOrigins: []string{listedOrigin}, RequestTimeout: config.timeout, Log: log, AllowPlaintext: !config.tlsOnly,
 		Observers: []httpapi.Observer{figures},
-		Proxies: httpapi.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Forwarded: config.forwarded},
+		Proxies:   httpapi.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Forwarded: config.forwarded},
 	}, service)
 	web.Mount(api, service)
 	return service, api
