@@ -161,7 +161,8 @@ func newServer(cfg config.Config, log *slog.Logger, adjust ...func(*auth.Config)
 			ReadHeaderTimeout: cfg.RequestTimeout,
 			ReadTimeout:       2 * cfg.RequestTimeout,
 			WriteTimeout:      3 * cfg.RequestTimeout,
-			IdleTimeout:       2 * time.Minute,
+			IdleTimeout:       2 * time.Minute, // longer than balancers keep theirs: they close, and between requests
+			MaxHeaderBytes:    1<<20 - headerSlop,
 			// OPTIONS * goes the way of all requests, headers and all.
 			DisableGeneralOptionsHandler: true,
 			ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -219,6 +220,9 @@ func newKeyBox(current config.Secret, previous []config.Secret) (*token.KeyBox, 
 	}
 	return token.NewKeyBox([]byte(current.Reveal()), earlier...)
 }
+
+// headerSlop is what net/http reads beyond its limit of headers.
+const headerSlop = 4096
 
 // run serves until ctx ends, then leaves in this order: not ready, and after a while in which balancers
 // notice no new connections, requests in flight to their end, connections to the database.

@@ -51,9 +51,15 @@ func New(config Config, service *auth.Service) *API {
 	return a
 }
 
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.lastOnItsConnection(r) {
+		w.Header().Set("Connection", "close")
+	}
+	a.handler.ServeHTTP(w, r)
+}
 
-// Drain makes /readyz answer 503, so that a balancer sends no more requests; all else goes on.
+// Drain makes /readyz answer 503, so that a balancer sends no more requests, and each connection end with its
+// next answer; all else goes on.
 func (a *API) Drain() { a.draining.Store(true) }
 
 // handler answers a request or returns why not; the table of problems then answers.
