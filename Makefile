@@ -7,13 +7,14 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 REVOCATION_ROUNDS ?= 500
 TIMING_ROUNDS ?= 2000
+ROLLING_DRAIN_DELAY ?= 2s
 DOCKER ?= docker
 KINDRED_IMAGE ?= kindred:latest
 COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOCKER) compose; else echo docker-compose; fi)
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race test-pgbouncer test-upgrade test-proxies test-clients test-watching bench bench-revocation flood lint fuzz image up down clean guessing timing
+.PHONY: help run build test race test-pgbouncer test-upgrade test-balancer test-proxies test-clients test-watching bench bench-revocation flood lint fuzz image up down compose-secrets clean guessing timing
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -40,6 +41,9 @@ test-pgbouncer: ## two replicas behind a PgBouncer of this machine (Debian and U
 test-upgrade: ## from the previous release (testdata/previous-release) to this one, under load: no request fails
 	go test $(TESTFLAGS) -v -tags upgrade -run '^TestUpgrade' ./cmd/kindred
 
+test-balancer: ## three replicas restarted five times under load, behind a HAProxy and a PgBouncer of this machine (apt-get install haproxy pgbouncer)
+	ROLLING_DRAIN_DELAY=$(ROLLING_DRAIN_DELAY) go test $(TESTFLAGS) -v -tags balancer -run '^TestBalancer' ./cmd/kindred
+
 test-proxies: ## forward authentication by a real nginx and a real Caddy (Debian and Ubuntu: apt-get install nginx-light caddy)
 	go test $(TESTFLAGS) -tags proxies -run '^TestProxies' ./internal/httpapi
 
@@ -65,10 +69,10 @@ timing: ## how well the time of a refusal tells unknown, wrong and disabled apar
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
-	go vet -tags pgbouncer,clients,upgrade,promtool ./cmd/kindred
+	go vet -tags pgbouncer,clients,upgrade,balancer,promtool ./cmd/kindred
 	go vet -tags proxies ./internal/httpapi
 	go tool -modfile=tools.mod staticcheck ./...
-	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies,upgrade,promtool ./cmd/kindred ./internal/httpapi
+	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies,upgrade,balancer,promtool ./cmd/kindred ./internal/httpapi
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal migrations); do \
@@ -80,19 +84,27 @@ image: ## a static binary in an image FROM scratch, named KINDRED_IMAGE
 	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/kindred ./cmd/kindred
 	DOCKER_BUILDKIT=0 $(DOCKER) build -q -t $(KINDRED_IMAGE) -f Dockerfile bin/image
 
-up: .kindred/compose.env image ## PostgreSQL, migrations and Kindred in containers, on http://localhost:3000
-	KINDRED_IMAGE=$(KINDRED_IMAGE) $(COMPOSE) --env-file .kindred/compose.env up -d
-	@echo "Kindred serves on http://localhost:3000. Add a user:"
-	@echo "  $(COMPOSE) --env-file .kindred/compose.env run --rm -T kindred user add user1 --password-stdin <<< 'quiet lantern nine rivers'"
+up: compose-secrets image ## PostgreSQL, PgBouncer, three Kindreds and HAProxy in containers, on http://localhost:3000
+	$(RUN_COMPOSE) up -d
+	@echo "waiting for Kindred"; for _ in $$(seq 300); do curl -fs -o /dev/null http://localhost:3000/readyz && exit 0; sleep 0.2; done; \
+	  curl -sS http://localhost:3000/readyz; echo; echo "not ready after a minute: $(COMPOSE) --env-file .kindred/compose.env logs"; exit 1
+	@$(RUN_COMPOSE) run --rm -T migrate user show user1 >/dev/null 2>&1 || \
+	  $(RUN_COMPOSE) run --rm -T migrate user add user1 --password-stdin <<< 'quiet lantern nine rivers'
+	@printf '\nThree Kindreds serve on http://localhost:3000. A first session, to paste:\n\n'; cat deploy/first-session.sh; printf '\nmake down ends them.\n'
 
 down: ## end the containers; their data stays in a volume
-	KINDRED_IMAGE=$(KINDRED_IMAGE) $(COMPOSE) --env-file .kindred/compose.env down
+	$(RUN_COMPOSE) down
 
-# Made once: with other secrets every session would be lost, with another password the volume.
-.kindred/compose.env:
-	@mkdir -p .kindred && chmod 700 .kindred
-	@umask 077; for name in POSTGRES_PASSWORD JWT_SECRET JWT_REFRESH_SECRET; do \
-	  echo "$$name=$$(head -c 36 /dev/urandom | od -An -tx1 | tr -d ' \n')"; done > $@.new && mv $@.new $@
+RUN_COMPOSE = KINDRED_IMAGE=$(KINDRED_IMAGE) $(COMPOSE) --env-file .kindred/compose.env
+
+# Each is made once: with other secrets every session would be lost, with other passwords the volume.
+compose-secrets:
+	@mkdir -p .kindred && chmod 700 .kindred && umask 077 && touch .kindred/compose.env
+	@for name in POSTGRES_PASSWORD KINDRED_OWNER_PASSWORD KINDRED_SERVER_PASSWORD JWT_REFRESH_SECRET KEY_ENCRYPTION_KEY; do \
+	  grep -q "^$$name=" .kindred/compose.env && continue; \
+	  if [ $$name = KEY_ENCRYPTION_KEY ]; then value=$$(head -c 32 /dev/urandom | base64); \
+	  else value=$$(head -c 36 /dev/urandom | od -An -tx1 | tr -d ' \n'); fi; \
+	  echo "$$name=$$value" >> .kindred/compose.env; done
 
 clean: ## remove what was built; .kindred stays
 	rm -rf bin

@@ -1,4 +1,4 @@
-//go:build pgbouncer
+//go:build pgbouncer || balancer
 
 package main
 

@@ -1,4 +1,4 @@
-//go:build pgbouncer || clients
+//go:build pgbouncer || clients || balancer
 
 package main
 
