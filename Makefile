@@ -14,7 +14,7 @@ COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOC
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race test-pgbouncer test-upgrade test-balancer test-proxies test-clients test-watching bench bench-revocation flood lint fuzz image up down compose-secrets clean guessing timing
+.PHONY: help run build test race test-pgbouncer test-upgrade test-balancer test-proxies test-clients test-watching bench bench-growth bench-revocation flood lint fuzz image up down compose-secrets clean guessing timing
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -34,6 +34,10 @@ race: ## all tests but the mutations under the race detector
 bench: build ## the speed, beside what it is made of: a table and bench.json
 	go build -trimpath -o bin/kindred-bench ./cmd/kindred-bench
 	@exec bin/kindred-bench $(BENCHFLAGS)
+
+bench-growth: build ## the speed with 10 million tokens, beside that without: a table and bench-growth.json
+	go build -trimpath -o bin/kindred-bench ./cmd/kindred-bench
+	@exec bin/kindred-bench growth $(GROWTHFLAGS)
 
 test-pgbouncer: ## two replicas behind a PgBouncer of this machine (Debian and Ubuntu: apt-get install pgbouncer)
 	go test $(TESTFLAGS) -tags pgbouncer -run '^TestPgBouncer' ./cmd/kindred

@@ -49,6 +49,6 @@ func newRoot() *cobra.Command {
 	root.Flags().IntVar(&o.rounds, "rounds", 15, "rounds, each of which measures every figure once")
 	root.Flags().Float64Var(&o.seconds, "seconds", 0.8, "seconds for each figure in each round")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newBareHTTP())
+	root.AddCommand(newBareHTTP(), newGrowth())
 	return root
 }
