@@ -25,9 +25,10 @@ import (
 // growthOptions say how large the full database is, and how long to measure.
 type growthOptions struct {
 	options
-	families  int // that live; a fifth as many have ended
-	sessions  int // of the user who has many
-	rotations int // after which disk, dead tuples and HOT updates are looked at
+	families  int      // that live; a fifth as many have ended
+	sessions  int      // of the user who has many
+	rotations int      // after which disk, dead tuples and HOT updates are looked at
+	settings  []string // of PostgreSQL, each name=value
 }
 
 func newGrowth() *cobra.Command {
@@ -45,6 +46,7 @@ func newGrowth() *cobra.Command {
 	cmd.Flags().IntVar(&o.families, "families", 1_000_000, "families that live in the full database, of 10 tokens each; a fifth as many have ended")
 	cmd.Flags().IntVar(&o.sessions, "sessions", 1000, "families of the user who has many")
 	cmd.Flags().IntVar(&o.rotations, "rotations", 100_000, "rotations after which disk and HOT updates are looked at")
+	cmd.Flags().StringArrayVar(&o.settings, "set", nil, "a setting of PostgreSQL, name=value, to see what it changes (again for each)")
 	return cmd
 }
 
@@ -95,10 +97,11 @@ func runGrowth(ctx context.Context, o growthOptions, stdout io.Writer) (err erro
 	}
 	fmt.Fprintf(stdout, "%s; %d families with %d tokens that live and %d that have ended; %d rounds of %g s for each rate\n\n",
 		settings, o.families, o.families*generations, g.ended(), o.rounds, o.seconds)
-	if err := g.measureAll(ctx, r); err != nil {
+	err = g.measureAll(ctx, r)
+	r.print(stdout) // what there is: it took long
+	if err != nil {
 		return fmt.Errorf("%w%s%s", err, g.empty.server.complaints(), g.full.server.complaints())
 	}
-	r.print(stdout)
 	return r.write(o.out)
 }
 
@@ -132,7 +135,7 @@ func (g *growth) fillAll(ctx context.Context, r *report) (err error) {
 	if g.program, err = filepath.Abs(g.o.kindred); err != nil {
 		return err
 	}
-	db, err := devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{Durable: true, Install: say})
+	db, err := devdb.StartThrowaway(ctx, devdb.ThrowawayOptions{Durable: true, Install: say, Settings: g.o.settings})
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,10 @@ func (g *growth) purge(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
+	began, err := g.full.clock(ctx)
+	if err != nil {
+		return err
+	}
 	var took time.Duration
 	var purged struct {
 		Families   int      `json:"families"`
@@ -123,9 +127,12 @@ func (g *growth) purge(ctx context.Context, r *report) error {
 		return fmt.Errorf("the purge deleted %d families of %d and dropped %v", purged.Families, g.ended(), purged.Partitions)
 	}
 	r.add("purge", "s", took.Seconds())
-	if err := g.purgeSteps(ctx, r); err != nil {
+	families, err := g.full.familiesPurged(ctx)
+	if err != nil {
 		return err
 	}
+	r.add("purge_families", "s", families.Sub(began).Seconds())
+	r.add("purge_drop", "s", (took - families.Sub(began)).Seconds())
 	r.add("purge_slowest_refresh", "ms", milliseconds(latencies[len(latencies)-1]))
 	r.add("purge_refresh_p99", "ms", milliseconds(percentile(latencies, 99)))
 	r.add("purge_refreshes", "1/s", float64(len(latencies))/took.Seconds())
@@ -135,19 +142,11 @@ func (g *growth) purge(ctx context.Context, r *report) error {
 	return nil
 }
 
-// purgeSteps are told by what the purge recorded.
-func (g *growth) purgeSteps(ctx context.Context, r *report) error {
-	const statement = `
-		SELECT count(*) FILTER (WHERE detail ? 'families'),
-		       extract(epoch FROM max(at) FILTER (WHERE detail ? 'families') - min(at))::float8,
-		       extract(epoch FROM max(at) - max(at) FILTER (WHERE detail ? 'families'))::float8
-		  FROM audit_events WHERE kind = 'purged'`
-	var batches, families, drop float64
-	if err := g.full.postgres.QueryRow(ctx, statement).Scan(&batches, &families, &drop); err != nil {
-		return fmt.Errorf("read what was purged: %w", err)
+// familiesPurged is when the purge was done with the families: then it turned to the first partition.
+func (s *side) familiesPurged(ctx context.Context) (at time.Time, err error) {
+	const statement = `SELECT min(at) FROM audit_events WHERE kind = 'purged' AND detail ? 'partition'`
+	if err := s.postgres.QueryRow(ctx, statement).Scan(&at); err != nil {
+		return time.Time{}, fmt.Errorf("read what was purged: %w", err)
 	}
-	r.add("purge_batches", "steps", batches)
-	r.add("purge_families", "s", families)
-	r.add("purge_drop", "s", drop)
-	return nil
+	return at, nil
 }

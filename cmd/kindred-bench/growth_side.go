@@ -125,6 +125,14 @@ func (s *side) revokeAll(ctx context.Context, round, sessions int, accessToken s
 	return took, nil
 }
 
+// clock is PostgreSQL's.
+func (s *side) clock(ctx context.Context) (now time.Time, err error) {
+	if err := s.postgres.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return time.Time{}, fmt.Errorf("read clock: %w", err)
+	}
+	return now, nil
+}
+
 // command runs one of kindred's on this database and says how long it took, the start of the process included.
 func (s *side) command(ctx context.Context, program string, args ...string) (stdout []byte, took time.Duration, err error) {
 	cmd := exec.CommandContext(ctx, program, args...)
