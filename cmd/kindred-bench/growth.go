@@ -209,8 +209,9 @@ func (g *growth) startSide(ctx context.Context, server, name, secret string, fam
 func (g *growth) fillSide(ctx context.Context, s *side, families, ended int) error {
 	const day = 24 * time.Hour
 	l := fill{users: max(clients, families/10), crowds: g.o.rounds, hash: g.hash, born: g.now.Add(-100 * day)}
-	s.users, s.rounds = l.users, g.o.rounds
-	s.living = between(11, families, g.now.Add(-29*day), g.now.Add(-time.Hour), g.now, func(i int) uuid.UUID { return l.user(i % l.users) })
+	s.users = l.users
+	user := func(i int) uuid.UUID { return l.user(i % l.users) }
+	s.living = between(11, families, g.now.Add(-29*day), g.now.Add(-time.Hour), g.now, user)
 	s.crowds = between(12, g.o.sessions*g.o.rounds, g.now.Add(-20*day), g.now.Add(-time.Hour), g.now, func(i int) uuid.UUID { return l.crowd(i % g.o.rounds) })
 	for _, p := range []*population{s.living, s.crowds} {
 		if err := p.mint(g.codec); err != nil {
@@ -224,7 +225,7 @@ func (g *growth) fillSide(ctx context.Context, s *side, families, ended int) err
 		if _, err := s.postgres.Exec(ctx, ensure, monday); err != nil {
 			return fmt.Errorf("make past partition: %w", err)
 		}
-		l.populations = append(l.populations, between(13, ended, monday.Add(-lifetime), monday.Add(7*day-lifetime), g.now, func(i int) uuid.UUID { return l.user(i % l.users) }))
+		l.populations = append(l.populations, between(13, ended, monday.Add(-lifetime), monday.Add(7*day-lifetime), g.now, user))
 	}
 	if err := l.load(ctx, s.url); err != nil {
 		return err

@@ -9,12 +9,9 @@ import (
 	"net/http"
 	"os/exec"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 )
 
 // side is one of the two databases, and the server on it.
@@ -24,7 +21,6 @@ type side struct {
 	postgres *pgx.Conn
 	server   *server
 	users    int
-	rounds   int
 	living   *population // to be refreshed
 	crowds   *population // of the users with many, one for each round
 	admin    string      // an admin's access token
@@ -167,70 +163,4 @@ func (s *side) explain(ctx context.Context, program string) (time.Duration, erro
 	}
 	slices.Sort(list)
 	return list[times/2], nil
-}
-
-// rotate does a load's operation so many times in all.
-func (l load) rotate(ctx context.Context, times int) error {
-	var begun atomic.Int64
-	group, ctx := errgroup.WithContext(ctx)
-	for i := range l.workers {
-		group.Go(func() error {
-			w, err := l.begin(ctx, i)
-			if err != nil {
-				return err
-			}
-			defer w.end()
-			for begun.Add(1) <= int64(times) {
-				if err := w.operate(); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("%s: %w", l.name, err)
-	}
-	return nil
-}
-
-// during keeps a load up while something else is done, and returns how long each operation took, sorted.
-func (l load) during(ctx context.Context, do func() error) (latencies []time.Duration, err error) {
-	done, group, beside := make(chan struct{}), errgroup.Group{}, sync.Mutex{}
-	for i := range l.workers {
-		group.Go(func() error {
-			w, err := l.begin(ctx, i)
-			if err != nil {
-				return err
-			}
-			defer w.end()
-			own, err := w.untilClosed(done)
-			beside.Lock()
-			defer beside.Unlock()
-			latencies = append(latencies, own...)
-			return err
-		})
-	}
-	err = do()
-	close(done)
-	if err := errors.Join(err, group.Wait()); err != nil {
-		return nil, fmt.Errorf("%s: %w", l.name, err)
-	}
-	slices.Sort(latencies)
-	return latencies, nil
-}
-
-func (w worker) untilClosed(done <-chan struct{}) (latencies []time.Duration, err error) {
-	for {
-		began := time.Now()
-		if err := w.operate(); err != nil {
-			return nil, err
-		}
-		latencies = append(latencies, time.Since(began))
-		select {
-		case <-done:
-			return latencies, nil
-		default:
-		}
-	}
 }

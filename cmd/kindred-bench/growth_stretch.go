@@ -55,7 +55,7 @@ func (g *growth) stretch(ctx context.Context, s *side, name string, l load, r *r
 		return err
 	}
 	began := time.Now()
-	if err := l.rotate(ctx, g.o.rotations); err != nil {
+	if err := l.times(ctx, g.o.rotations); err != nil {
 		return err
 	}
 	took := time.Since(began)
