@@ -25,7 +25,8 @@ import (
 // growthOptions say how large the full database is, and how long to measure.
 type growthOptions struct {
 	options
-	families  int      // that live; a fifth as many have ended
+	families  int      // that live
+	ended     int      // in a week that is past
 	sessions  int      // of the user who has many
 	rotations int      // after which disk, dead tuples and HOT updates are looked at
 	settings  []string // of PostgreSQL, each name=value
@@ -43,7 +44,8 @@ func newGrowth() *cobra.Command {
 	cmd.Flags().StringVar(&o.out, "out", "bench-growth.json", "file to write the figures to")
 	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "rounds, each of which measures every rate once on either database")
 	cmd.Flags().Float64Var(&o.seconds, "seconds", 3, "seconds for each rate in each round")
-	cmd.Flags().IntVar(&o.families, "families", 1_000_000, "families that live in the full database, of 10 tokens each; a fifth as many have ended")
+	cmd.Flags().IntVar(&o.families, "families", 1_000_000, "families that live in the full database, of 10 tokens each")
+	cmd.Flags().IntVar(&o.ended, "ended", 200_000, "families beside them that ended in a week that is past, to be purged")
 	cmd.Flags().IntVar(&o.sessions, "sessions", 1000, "families of the user who has many")
 	cmd.Flags().IntVar(&o.rotations, "rotations", 100_000, "rotations after which disk and HOT updates are looked at")
 	cmd.Flags().StringArrayVar(&o.settings, "set", nil, "a setting of PostgreSQL, name=value, to see what it changes (again for each)")
@@ -77,8 +79,8 @@ type growth struct {
 // runGrowth measures, prints the table and writes the file.
 func runGrowth(ctx context.Context, o growthOptions, stdout io.Writer) (err error) {
 	// Each worker has families of its own.
-	if o.rounds < 1 || o.seconds <= 0 || o.families < clients || o.sessions < 2 || o.rotations < 1 {
-		return fmt.Errorf("--rounds, --seconds and --rotations must be above zero, --families at least %d and --sessions 2", clients)
+	if o.rounds < 1 || o.seconds <= 0 || o.families < clients || o.ended < 1 || o.sessions < 2 || o.rotations < 1 {
+		return fmt.Errorf("--rounds, --seconds, --ended and --rotations must be above zero, --families at least %d and --sessions 2", clients)
 	}
 	g := growth{o: o}
 	defer func() {
@@ -96,7 +98,7 @@ func runGrowth(ctx context.Context, o growthOptions, stdout io.Writer) (err erro
 		return err
 	}
 	fmt.Fprintf(stdout, "%s; %d families with %d tokens that live and %d that have ended; %d rounds of %g s for each rate\n\n",
-		settings, o.families, o.families*generations, g.ended(), o.rounds, o.seconds)
+		settings, o.families, o.families*generations, o.ended, o.rounds, o.seconds)
 	err = g.measureAll(ctx, r)
 	r.print(stdout) // what there is: it took long
 	if err != nil {
@@ -104,8 +106,6 @@ func runGrowth(ctx context.Context, o growthOptions, stdout io.Writer) (err erro
 	}
 	return r.write(o.out)
 }
-
-func (g *growth) ended() int { return g.o.families / 5 }
 
 func (g *growth) measureAll(ctx context.Context, r *report) error {
 	for round := range g.o.rounds {
@@ -163,7 +163,7 @@ func (g *growth) fillAll(ctx context.Context, r *report) (err error) {
 		return err
 	}
 	began := time.Now()
-	if g.full, err = g.startSide(ctx, db.URL(), "full", secret, g.o.families, g.ended()); err != nil {
+	if g.full, err = g.startSide(ctx, db.URL(), "full", secret, g.o.families, g.o.ended); err != nil {
 		return err
 	}
 	r.add("full_load", "s", time.Since(began).Seconds())

@@ -123,8 +123,8 @@ func (g *growth) purge(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	if purged.Families != g.ended() || len(purged.Partitions) != 1 || purged.InUse != 0 {
-		return fmt.Errorf("the purge deleted %d families of %d and dropped %v", purged.Families, g.ended(), purged.Partitions)
+	if purged.Families != g.o.ended || len(purged.Partitions) != 1 || purged.InUse != 0 {
+		return fmt.Errorf("the purge deleted %d families of %d and dropped %v", purged.Families, g.o.ended, purged.Partitions)
 	}
 	r.add("purge", "s", took.Seconds())
 	families, err := g.full.familiesPurged(ctx)

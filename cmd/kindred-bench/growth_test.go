@@ -21,7 +21,7 @@ func TestGrowth_TinyRunGivesEveryFigure(t *testing.T) {
 	t.Parallel()
 	out := filepath.Join(t.TempDir(), "bench-growth.json")
 	cmd := command(t, out, 1)
-	cmd.Args = append([]string{cmd.Args[0], "growth", "--families", "320", "--sessions", "20", "--rotations", "200"}, cmd.Args[1:]...)
+	cmd.Args = append([]string{cmd.Args[0], "growth", "--families", "320", "--ended", "64", "--sessions", "20", "--rotations", "200"}, cmd.Args[1:]...)
 	var table, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &table, &log
 	if err := cmd.Run(); err != nil {
@@ -66,7 +66,7 @@ func TestGrowth_TinyRunGivesEveryFigure(t *testing.T) {
 
 func TestGrowth_RefusesASizeThatMeasuresNothing(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"--families", "63"}, {"--sessions", "1"}, {"--rotations", "0"}, {"--rounds", "0"}, {"--seconds", "0"}} {
+	for _, args := range [][]string{{"--families", "63"}, {"--sessions", "1"}, {"--rotations", "0"}, {"--ended", "0"}, {"--rounds", "0"}, {"--seconds", "0"}} {
 		root := newRoot()
 		root.SetArgs(append([]string{"growth"}, args...))
 		if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), args[0]) {
