@@ -183,7 +183,7 @@ func (g *growth) startSide(ctx context.Context, server, name, secret string, fam
 	}
 	address.Path = "/" + name
 	s := &side{name: name, url: address.String()}
-	if err := migrations.Up(ctx, s.url, func(string) {}); err != nil {
+	if err := migrations.Up(ctx, s.url, func(string) {}, func(string) {}); err != nil {
 		return nil, err
 	}
 	key := make([]byte, 32)
