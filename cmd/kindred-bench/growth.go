@@ -221,7 +221,7 @@ func (g *growth) fillSide(ctx context.Context, s *side, families, ended int) err
 	l.populations = []*population{s.living, s.crowds}
 	if ended > 0 {
 		monday := mondayOf(g.now.UTC().Truncate(day)).AddDate(0, 0, -14)
-		const ensure = `SELECT kindred_ensure_partitions('refresh_tokens', $1::date, $1::date)`
+		const ensure = `SELECT kindred_make_weeks('refresh_tokens', $1::date, $1::date)`
 		if _, err := s.postgres.Exec(ctx, ensure, monday); err != nil {
 			return fmt.Errorf("make past partition: %w", err)
 		}

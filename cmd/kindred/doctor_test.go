@@ -71,8 +71,8 @@ func TestDoctor_HealthyServer(t *testing.T) {
 		GRANT SELECT ON goose_db_version, installation TO server`
 	server.Exec(t, role)
 	lacking := examined(t, "DATABASE_URL="+withRole(t, server.URL(), "server"))
-	wantFinding(t, lacking, "grants", levelProblem, "the owner's rights within kindred_ensure_partitions")
-	server.Exec(t, `ALTER FUNCTION kindred_ensure_partitions SECURITY DEFINER; ALTER FUNCTION kindred_drop_past_partition SECURITY DEFINER`)
+	wantFinding(t, lacking, "grants", levelProblem, "EXECUTE on kindred_ensure_partitions")
+	server.Exec(t, `GRANT EXECUTE ON FUNCTION kindred_ensure_partitions, kindred_drop_past_partition TO server`)
 
 	findings := examined(t, "DATABASE_URL="+withRole(t, server.URL(), "server"))
 	var checks []string

@@ -47,15 +47,15 @@ func (a *attack) restart() {
 }
 
 // guess makes up an address in each header that there is; behind a proxy that appends the true one, it
-// is the attacker's share of the header.
-func (a *attack) guess(name, behindProxy string) {
+// is the attacker's share of the header. It is false for a guess that is to be sent again.
+func (a *attack) guess(name, behindProxy string) bool {
 	n := a.guesses.Add(1)
 	forged := fmt.Sprintf("10.%d.%d.1", n/256%256, n%256)
 	request, err := http.NewRequestWithContext(a.t.Context(), http.MethodPost, a.processes[n%2].url+"/login",
 		strings.NewReader(fmt.Sprintf(`{"username":"%s","password":"guess number %d"}`, name, n)))
 	if err != nil {
 		a.t.Error(err)
-		return
+		return true
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("X-Forwarded-For", forged)
@@ -66,7 +66,7 @@ func (a *attack) guess(name, behindProxy string) {
 	response, err := client.Do(request)
 	if err != nil {
 		a.t.Error(err)
-		return
+		return true
 	}
 	defer response.Body.Close()
 	switch response.StatusCode {
@@ -77,9 +77,12 @@ func (a *attack) guess(name, behindProxy string) {
 		if response.Header.Get("Retry-After") == "" {
 			a.t.Error("429 without Retry-After")
 		}
+	case http.StatusServiceUnavailable: // too many hash: nothing was evaluated, and it was given back
+		return false
 	default:
 		a.t.Errorf("status %d", response.StatusCode)
 	}
+	return true
 }
 
 // flood guesses n times, 20 at once.
@@ -90,7 +93,8 @@ func (a *attack) flood(n int, names func(i int) string, behindProxy string) (eva
 	for range 20 {
 		clients.Go(func() {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-				a.guess(names(int(i)), behindProxy)
+				for !a.guess(names(int(i)), behindProxy) {
+				}
 			}
 		})
 	}

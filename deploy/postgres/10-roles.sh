@@ -1,6 +1,6 @@
 #!/bin/sh
 # Run once, when the volume is empty. The owner migrates; the server acts as the owner, with its sessions bounded as
-# docs/operations.md#pgbouncer says, since start-up parameters do not pass PgBouncer.
+# deploy/sql/roles.sql has it, since start-up parameters do not pass PgBouncer.
 set -eu
 psql -X -q -v ON_ERROR_STOP=1 -U "${POSTGRES_USER:-postgres}" -d "$POSTGRES_DB" \
   -v owner_password="$KINDRED_OWNER_PASSWORD" -v server_password="$KINDRED_SERVER_PASSWORD" <<'SQL'

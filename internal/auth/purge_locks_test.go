@@ -54,7 +54,7 @@ func TestPurge_WhoReadsThePastHoldsUpNobodyElse(t *testing.T) {
 	r := newReplica(t, db)
 	r.addUser(t, "ana")
 	token := r.login(t, "ana").RefreshToken
-	db.Exec(t, `SELECT kindred_ensure_partitions('refresh_tokens', `+monday+`, `+monday+`)`)
+	db.Exec(t, `SELECT kindred_make_weeks('refresh_tokens', `+monday+`, `+monday+`)`)
 	db.Exec(t, `ALTER FUNCTION kindred_drop_past_partition(regclass, date) SET lock_timeout = '20s'`) // to look at it while it waits
 	reader, err := db.Conn(t).Begin(t.Context())
 	if err != nil {
@@ -88,7 +88,7 @@ func TestPurge_WhoStallsBeforeCommitHoldsUpNobody(t *testing.T) {
 	r := newReplica(t, db)
 	r.addUser(t, "ana")
 	token := r.login(t, "ana").RefreshToken
-	db.Exec(t, `SELECT kindred_ensure_partitions('refresh_tokens', `+monday+`, `+monday+`)`)
+	db.Exec(t, `SELECT kindred_make_weeks('refresh_tokens', `+monday+`, `+monday+`)`)
 	stalled, err := db.Conn(t).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,7 @@ func Reasons() []Reason {
 	return []Reason{
 		ReasonReuseDetected, ReasonLogout, ReasonSessionEnded, ReasonSessionLimit, ReasonUserDisabled, ReasonUserDeleted,
 		ReasonPassword, ReasonPasswordReset, ReasonAdmin, ReasonClientDisabled, ReasonTokenRevoked, ReasonTokenLimit, ReasonPacedTheft,
+		ReasonRestoreGuard,
 	}
 }
 

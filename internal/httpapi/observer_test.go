@@ -25,7 +25,7 @@ func TestObserver_IsToldTheRouteAndNeverThePath(t *testing.T) {
 	t.Parallel()
 	var seen told
 	a := New(Config{
-		PublicURL: "https://id.example", RequestTimeout: time.Second, Log: slog.New(slog.DiscardHandler), Observers: []Observer{&seen},
+		PublicURL: "https://id.example", RequestTimeout: time.Second, Log: slog.New(slog.DiscardHandler), AllowPlaintext: true, Observers: []Observer{&seen},
 	}, nil)
 	a.Page("/asked/{by}", func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
