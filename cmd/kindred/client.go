@@ -29,6 +29,8 @@ func newClientAdd(p process) *cobra.Command {
 		Short: "Add a client; the secret of a confidential one is printed this once",
 		Long: "Adds a client. A public one (an app on a device, a page) can keep no secret and names itself by its id.\n" +
 			"The secret of a confidential one is printed on standard output, alone, and kept nowhere.",
+		Example: `kindred client add phone --type public
+kindred client add shop --type confidential --name "The shop" --may-introspect > shop-secret`,
 		Args: cobra.ExactArgs(1),
 	}
 	out := newPrinter(p, cmd)
@@ -47,6 +49,7 @@ func newClientAdd(p process) *cobra.Command {
 		})
 	}
 	cmd.Flags().StringVar((*string)(&client.Type), "type", "", "public or confidential")
+	offer(cmd, "type", account.PublicClient, account.ConfidentialClient)
 	cmd.Flags().StringVar(&client.Name, "name", "", "name for people; the id unless it is given")
 	cmd.Flags().BoolVar(&client.MayIntrospect, "may-introspect", false, "lets a confidential client ask what any access token is worth")
 	if err := cmd.MarkFlagRequired("type"); err != nil {

@@ -24,6 +24,8 @@ func newEvents(p process) *cobra.Command {
 		Short: "Read the audit trail: what happened to whom, the newest first",
 		Long: "Reads the audit trail, the newest first (docs/audit.md); with --follow, what happens from now on (or\n" +
 			"since --since) as it becomes known, until Ctrl-C.",
+		Example: `kindred events --user ana --since 24h
+kindred events --kind reuse_detected --kind suspected_theft --follow --json`,
 		Args: cobra.NoArgs,
 	}
 	out := newPrinter(p, cmd)
@@ -31,6 +33,7 @@ func newEvents(p process) *cobra.Command {
 	flags.StringVar(&wanted.User, "user", "", "name or id; of a deleted user the id")
 	flags.StringVar(&wanted.FamilyID, "family", "", "id of a session")
 	flags.StringSliceVar(&wanted.Kinds, "kind", nil, "kind of event; may be given several times")
+	offer(cmd, "kind", audit.Kinds()...)
 	flags.StringVar(&wanted.RequestID, "request-id", "", "X-Request-Id of the answer")
 	flags.StringVar(&since, "since", "", "a time like 2026-05-01T12:00:00Z, or how long ago, like 1h30m")
 	flags.StringVar(&until, "until", "", "the same")

@@ -29,6 +29,8 @@ func newExplain(p process) *cobra.Command {
 		Long: "Tells what became of a session, generation by generation, and why it ended. It is found by its own id,\n" +
 			"by the name or id of its user (then the session that ended last other than by a logout), or by the\n" +
 			"X-Request-Id of an answer. Needs only DATABASE_URL, and changes nothing. docs/explain.md shows how to read it.",
+		Example: `kindred explain ana
+kindred explain 0199c4f2-7d10-7b3e-9f3a-5a0c6d2e4b11   # the X-Request-Id of an answer`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			generations := httpapi.DefaultGenerations

@@ -28,7 +28,8 @@ func newUserImport(p process) *cobra.Command {
 		Long: "Reads one JSON object a line: username, passwordHash, and role, claims, disabled, createdAt, id if they\n" +
 			"are to be kept. Each line stands or falls by itself; one whose name exists is passed over, so that the\n" +
 			"same file can be given again after an interruption. Exit code 1 if a line was refused.",
-		Args: cobra.ExactArgs(1),
+		Example: "kindred user import users.jsonl",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			input := io.Reader(p.stdin)
 			if args[0] != "-" {
@@ -45,6 +46,7 @@ func newUserImport(p process) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "report in JSON, one object a line")
+	cmd.ValidArgsFunction = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault) // files
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 // Command kindred is an auth server on PostgreSQL with persistent token families.
 //
-// One file a command: dev, serve, migrate, user, session, client, keys, events, explain, check, purge, restore-guard, doctor, healthcheck, version.
+// One file a command: dev, serve, migrate, user, session, client, keys, events, explain, check, purge, restore-guard,
+// doctor, healthcheck, version, completion.
 package main
 
 import (
@@ -62,9 +63,9 @@ func newRoot(p process) *cobra.Command {
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newSession(p), newClient(p), newKeys(p), newEvents(p), newExplain(p), newCheck(p), newPurge(p), newRestoreGuard(p), newDoctor(p), newHealthcheck(p), newVersion(p),
-		newExitCodes())
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.AddCommand(newDev(p), newServe(p), newMigrate(p), newUser(p), newSession(p), newClient(p), newKeys(p), newEvents(p), newExplain(p),
+		newCheck(p), newPurge(p), newRestoreGuard(p), newDoctor(p), newHealthcheck(p), newVersion(p), newCompletion(p), newExitCodes())
 	markBodies(root)
 	return root
 }

@@ -11,7 +11,7 @@ import (
 	"kindred/internal/config"
 )
 
-var update = flag.Bool("update", false, "write README's table of settings anew")
+var update = flag.Bool("update", false, "write anew what is made from the code")
 
 // README's table is made from the code, so that it cannot be wrong.
 func TestReadme_TableOfSettingsIsThatOfTheCode(t *testing.T) {

@@ -29,6 +29,7 @@ func newSessionList(p process) *cobra.Command {
 		})
 	}
 	cmd.Flags().StringVar(&q.State, "state", "all", "live, ended or all")
+	offer(cmd, "state", "live", "ended", "all")
 	return cmd
 }
 
@@ -99,7 +100,9 @@ func newSessionRevoke(p process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke ID | revoke --all USER",
 		Short: "End one session, or all of a user's",
-		Args:  cobra.ExactArgs(1),
+		Example: `kindred session revoke 0199b5c0-5a7e-7c11-8d61-8c5f3a1f0c01
+kindred session revoke --all ana`,
+		Args: cobra.ExactArgs(1),
 	}
 	out := newPrinter(p, cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -34,7 +34,9 @@ func newUserAdd(p process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Add a user; the password comes from a prompt or from standard input, never from the command line",
-		Args:  cobra.ExactArgs(1),
+		Example: `kindred user add ana
+kindred user add ci --role reader --password-stdin < /run/secrets/ci-password`,
+		Args: cobra.ExactArgs(1),
 	}
 	out := newPrinter(p, cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -51,6 +53,7 @@ func newUserAdd(p process) *cobra.Command {
 		})
 	}
 	cmd.Flags().StringVar(&role, "role", account.RoleUser, "role of the user")
+	offer(cmd, "role", account.RoleUser, account.RoleAdmin)
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
 	return cmd
 }

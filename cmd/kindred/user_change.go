@@ -55,12 +55,14 @@ func changeUser(ctx context.Context, out *printer, users *auth.Service, c change
 }
 
 func newUserSetRole(p process) *cobra.Command {
-	return newUserChange(p, change{
+	cmd := newUserChange(p, change{
 		use: "set-role USER ROLE", short: "Give a user another role; sessions go on with it", args: 2, done: "changed the role of",
 		do: func(ctx context.Context, users *auth.Service, id string, args []string) error {
 			return users.SetRole(ctx, byOperator(), id, args[0])
 		},
 	})
+	offerArgument(cmd, 1, account.RoleUser, account.RoleAdmin)
+	return cmd
 }
 
 func newUserDisable(p process) *cobra.Command {

@@ -24,7 +24,9 @@ func newUserList(p process) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&q.Search, "search", "", "only users whose name begins so")
 	cmd.Flags().StringVar(&q.Role, "role", "", "only users of that role")
+	offer(cmd, "role", account.RoleUser, account.RoleAdmin)
 	cmd.Flags().StringVar(&q.State, "state", "all", "enabled, disabled or all")
+	offer(cmd, "state", "enabled", "disabled", "all")
 	return cmd
 }
 

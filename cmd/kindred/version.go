@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -9,17 +10,62 @@ import (
 )
 
 func newVersion(p process) *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print the version and the schema that it needs", Args: cobra.NoArgs}
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, what it was built from and the schema that it needs",
+		Long: "Prints the version, the commit and its date, the schema that it needs, Go's version and the platform.\n" +
+			"The date is the commit's and not the day of the build, so that the same source gives the same binary.",
+		Args: cobra.NoArgs,
+	}
 	out := newPrinter(p, cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
-		platform := runtime.GOOS + "/" + runtime.GOARCH
+		info, _ := debug.ReadBuildInfo()
+		built := describeBuild(info)
 		return out.print(struct {
-			Version  string `json:"version"`
+			Version string `json:"version"`
+			build
 			Schema   int64  `json:"schema"`
 			Go       string `json:"go"`
 			Platform string `json:"platform"`
-		}{version, migrations.Latest(), runtime.Version(), platform},
-			"kindred %s (schema %d, %s, %s)\n", version, migrations.Latest(), runtime.Version(), platform)
+		}{version, built, migrations.Latest(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH},
+			"kindred %s (%s, schema %d, %s, %s/%s)\n",
+			version, built, migrations.Latest(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	}
 	return cmd
+}
+
+// build says what a binary was made from.
+type build struct {
+	Commit   string `json:"commit,omitempty"`
+	Date     string `json:"date,omitempty"`     // of the commit, RFC 3339
+	Modified bool   `json:"modified,omitempty"` // there were changes that were not committed
+}
+
+// describeBuild reads what `go build` notes of a working copy; outside of one it notes nothing.
+func describeBuild(info *debug.BuildInfo) (b build) {
+	if info == nil {
+		return b
+	}
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			b.Commit = setting.Value
+		case "vcs.time":
+			b.Date = setting.Value
+		case "vcs.modified":
+			b.Modified = setting.Value == "true"
+		}
+	}
+	return b
+}
+
+func (b build) String() string {
+	const enough = 12 // digits, to find a commit by
+	switch {
+	case b.Commit == "":
+		return "commit unknown"
+	case b.Modified:
+		return "commit " + b.Commit[:min(enough, len(b.Commit))] + " of " + b.Date + " and changes"
+	}
+	return "commit " + b.Commit[:min(enough, len(b.Commit))] + " of " + b.Date
 }
