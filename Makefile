@@ -4,6 +4,9 @@ SHELL := /bin/bash
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+# The commit's date, as in `kindred version`: the same source gives the same image.
+IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
+  --build-arg CREATED=$(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 FUZZTIME ?= 10s
 REVOCATION_ROUNDS ?= 500
 TIMING_ROUNDS ?= 2000
@@ -14,7 +17,7 @@ COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOC
 # What is being tested must not be what an earlier run left in a cache, hence -count=1.
 TESTFLAGS ?= -count=1 -timeout 15m
 
-.PHONY: help run build test race test-pgbouncer test-upgrade test-balancer test-proxies test-clients test-watching bench bench-growth bench-revocation flood lint fuzz image up down compose-secrets clean guessing timing
+.PHONY: help run build test race test-pgbouncer test-upgrade test-balancer test-proxies test-clients test-watching test-systemd bench bench-growth bench-revocation flood lint fuzz image up down compose-secrets clean guessing timing
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -58,6 +61,9 @@ test-clients: ## client libraries that we did not write, with Node.js 20 or late
 test-watching: ## alerts, dashboard and figures, read by promtool (Debian and Ubuntu: apt-get install prometheus)
 	go test $(TESTFLAGS) -tags promtool -run '^TestPromtool' ./cmd/kindred
 
+test-systemd: ## the units, read and judged by systemd-analyze (Debian and Ubuntu: apt-get install systemd)
+	go test $(TESTFLAGS) -tags systemd -v -run '^TestSystemd' ./cmd/kindred
+
 bench-revocation: ## how soon one replica refuses what another has revoked
 	REVOCATION_ROUNDS=$(REVOCATION_ROUNDS) go test -count=1 -timeout 30m -v -run '^TestServe_RevocationReachesTheOtherProcess$$' ./cmd/kindred
 
@@ -73,10 +79,10 @@ timing: ## how well the time of a refusal tells unknown, wrong and disabled apar
 lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
-	go vet -tags pgbouncer,clients,upgrade,balancer,promtool ./cmd/kindred
+	go vet -tags pgbouncer,clients,upgrade,balancer,promtool,systemd ./cmd/kindred
 	go vet -tags proxies ./internal/httpapi
 	go tool -modfile=tools.mod staticcheck ./...
-	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies,upgrade,balancer,promtool ./cmd/kindred ./internal/httpapi
+	go tool -modfile=tools.mod staticcheck -tags pgbouncer,clients,proxies,upgrade,balancer,promtool,systemd ./cmd/kindred ./internal/httpapi
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal migrations); do \
@@ -86,7 +92,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 image: ## a static binary in an image FROM scratch, named KINDRED_IMAGE
 	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/kindred ./cmd/kindred
-	DOCKER_BUILDKIT=0 $(DOCKER) build -q -t $(KINDRED_IMAGE) -f Dockerfile bin/image
+	DOCKER_BUILDKIT=0 $(DOCKER) build -q -t $(KINDRED_IMAGE) $(IMAGE_LABELS) -f Dockerfile bin/image
 
 up: compose-secrets image ## PostgreSQL, PgBouncer, three Kindreds and HAProxy in containers, on http://localhost:3000
 	$(RUN_COMPOSE) up -d
