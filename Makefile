@@ -4,8 +4,11 @@ SHELL := /bin/bash
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
+# Where git answers, Go notes the commit in the binary, whatever GOFLAGS say.
+BUILDVCS := -buildvcs=$(if $(COMMIT),auto,false)
 # The commit's date, as in `kindred version`: the same source gives the same image.
-IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
+IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(COMMIT) \
   --build-arg CREATED=$(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 FUZZTIME ?= 10s
 REVOCATION_ROUNDS ?= 500
@@ -26,7 +29,7 @@ run: build ## serve on http://localhost:3000 with a PostgreSQL of its own
 	@exec bin/kindred dev
 
 build: ## build bin/kindred
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kindred ./cmd/kindred
+	CGO_ENABLED=0 go build -trimpath $(BUILDVCS) -ldflags '$(LDFLAGS)' -o bin/kindred ./cmd/kindred
 
 test: ## all tests, on a real PostgreSQL
 	go test $(TESTFLAGS) ./...
@@ -91,7 +94,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	  done; done
 
 image: ## a static binary in an image FROM scratch, named KINDRED_IMAGE
-	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/kindred ./cmd/kindred
+	CGO_ENABLED=0 GOOS=linux go build -trimpath $(BUILDVCS) -ldflags '$(LDFLAGS)' -o bin/image/kindred ./cmd/kindred
 	DOCKER_BUILDKIT=0 $(DOCKER) build -q -t $(KINDRED_IMAGE) $(IMAGE_LABELS) -f Dockerfile bin/image
 
 up: compose-secrets image ## PostgreSQL, PgBouncer, three Kindreds and HAProxy in containers, on http://localhost:3000

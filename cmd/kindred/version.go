@@ -25,11 +25,10 @@ func newVersion(p process) *cobra.Command {
 			Version string `json:"version"`
 			build
 			Schema   int64  `json:"schema"`
-			Go       string `json:"go"`
 			Platform string `json:"platform"`
-		}{version, built, migrations.Latest(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH},
+		}{version, built, migrations.Latest(), runtime.GOOS + "/" + runtime.GOARCH},
 			"kindred %s (%s, schema %d, %s, %s/%s)\n",
-			version, built, migrations.Latest(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			version, built, migrations.Latest(), built.Go, runtime.GOOS, runtime.GOARCH)
 	}
 	return cmd
 }
@@ -39,13 +38,15 @@ type build struct {
 	Commit   string `json:"commit,omitempty"`
 	Date     string `json:"date,omitempty"`     // of the commit, RFC 3339
 	Modified bool   `json:"modified,omitempty"` // there were changes that were not committed
+	Go       string `json:"go"`
 }
 
-// describeBuild reads what `go build` notes of a working copy; outside of one it notes nothing.
+// describeBuild reads what `go build` notes of a working copy. Outside of one, or if told not to, it notes nothing of it.
 func describeBuild(info *debug.BuildInfo) (b build) {
 	if info == nil {
 		return b
 	}
+	b.Go = info.GoVersion
 	for _, setting := range info.Settings {
 		switch setting.Key {
 		case "vcs.revision":

@@ -18,13 +18,13 @@ func TestVersion_SaysWhatTheBinaryWasBuiltFrom(t *testing.T) {
 	stdout, stderr, code := run(t, "", nil, "version", "--json")
 	var got struct {
 		build
-		Version, Go string
+		Version string
 	}
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v: %s%s", code, err, stdout, stderr)
 	}
-	if want := describeBuild(info); got.build != want || got.Go != info.GoVersion || got.Version != "dev" {
-		t.Errorf("the binary is of %+v by %s, and says %s", want, info.GoVersion, stdout)
+	if want := describeBuild(info); got.build != want || want.Go == "" || got.Version != "dev" {
+		t.Errorf("the binary is of %+v, and says %s", want, stdout)
 	}
 	if words, _, _ := run(t, "", nil, "version"); !strings.Contains(words, got.build.String()) || strings.Count(words, "\n") != 1 {
 		t.Errorf("in words: %q", words)
