@@ -147,7 +147,7 @@ func TestKubernetes_ManifestsFitTogether(t *testing.T) {
 	}
 	job := readManifest(t, "migrate.yaml", "Job")
 	if migrate := job.pod().Containers[0]; migrate.Image != server.Image || !slices.Equal(migrate.Args, []string{"migrate", "up"}) || !slices.Equal(server.Args, []string{"serve"}) {
-		t.Errorf("%s does %v, %s %v", server.Image, server.Args, migrate.Image, migrate.Args)
+		t.Errorf("image %s is to %v, and image %s to %v", server.Image, server.Args, migrate.Image, migrate.Args)
 	}
 	if job.pod().RestartPolicy != "Never" {
 		t.Errorf("a job's pods restart %s", job.pod().RestartPolicy)
