@@ -102,6 +102,7 @@ func (a *API) routes() *mux.Router {
 		{[]string{http.MethodGet, http.MethodHead}, "/admin/families/{id}", a.admin(a.handleAdminFamily)},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/jwks.json", a.handleKeySet},
 		{[]string{http.MethodGet, http.MethodHead}, "/.well-known/oauth-authorization-server", a.handleMetadata},
+		{[]string{http.MethodGet, http.MethodHead}, "/openapi.json", a.handleOpenAPI},
 		{[]string{http.MethodGet, http.MethodHead}, livePath, a.handleLive},
 		{[]string{http.MethodGet, http.MethodHead}, readyPath, a.handleReady},
 	} {

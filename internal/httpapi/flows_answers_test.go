@@ -11,7 +11,8 @@ import (
 // wantEverywhere is what holds for each answer of each story.
 func (s *story) wantEverywhere(c in) {
 	caching := "no-store"
-	if strings.HasPrefix(s.answer.Request.URL.Path, "/.well-known/") && s.answer.StatusCode < http.StatusBadRequest {
+	path := s.answer.Request.URL.Path
+	if (strings.HasPrefix(path, "/.well-known/") || path == "/openapi.json") && s.answer.StatusCode < http.StatusBadRequest {
 		caching = "public, max-age=300"
 	}
 	for name, value := range map[string]string{
@@ -28,6 +29,7 @@ func (s *story) wantEverywhere(c in) {
 	if s.answer.StatusCode >= 500 && s.answer.Header.Get("Retry-After") == "" {
 		c.Fatalf("%d without Retry-After: %s", s.answer.StatusCode, s.body)
 	}
+	c.Check(s.document.describes(s.answer, s.body))
 }
 
 func (s *story) status(c in) {

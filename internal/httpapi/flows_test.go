@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
 
 // TestFlows tells the HTTP stories of testdata/flows. Each has a database of its own, two replicas on
-// it, and the commands below.
+// it, and the commands below. Whatever a story is answered, openapi.json must describe it.
 //
 //	user NAME [PASSWORD [ROLE]]   a user; the password is password123 and the role user unless they are given
 //	disable|enable|remove NAME    shuts a user out, lets it in again, deletes it, as an operator does
@@ -94,6 +94,7 @@ type story struct {
 	jar      map[string]string // nil unless a browser asks
 	answer   *http.Response
 	body     string
+	document document // that describes each answer
 }
 
 // in is one command of a story.
@@ -116,7 +117,7 @@ func (c in) wantArgs(low, high int) {
 }
 
 func newStory(t testing.TB) *story {
-	s := &story{t: t, db: testdb.New(t)}
+	s := &story{t: t, db: testdb.New(t), document: readDocument(t)}
 	s.start(replicaConfig{registration: true})
 	return s
 }

@@ -1,0 +1,262 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"kindred/internal/account"
+	"kindred/internal/auth"
+	"kindred/internal/testdb"
+	"kindred/internal/token"
+)
+
+// Whatever the document shows somebody sends does what the document says. An operation without a body is sent with
+// each of the credentials that it takes. Each parameter of an example is the document's own, but the ids and tokens of
+// the day.
+func TestOpenAPI_EachExampleIsAnsweredAsDocumented(t *testing.T) {
+	t.Parallel()
+	d, w := readDocument(t), newExampleWorld(t)
+	sent := map[string]bool{}
+	for _, path := range d.Paths.InMatchingOrder() {
+		for method, operation := range d.Paths.Value(path).Operations() {
+			for _, e := range examplesOf(path, method, d.Paths.Value(path), operation) {
+				sent[operation.OperationID] = true
+				answer, body := w.send(t, e)
+				if want := success(operation); answer.StatusCode != want {
+					t.Errorf("%s: %d %s, want %d", e, answer.StatusCode, body, want)
+				}
+				if err := d.describes(answer, body); err != nil {
+					t.Errorf("%s: %v", e, err)
+				}
+			}
+			if !sent[operation.OperationID] {
+				t.Errorf("%s %s has no example", method, path)
+			}
+		}
+	}
+}
+
+// example is a request of the document.
+type example struct {
+	method, path, name string
+	parameters         openapi3.Parameters
+	credential         string // a security scheme, empty for none
+	mediaType          string // empty: no body
+	value              map[string]any
+}
+
+func (e example) String() string {
+	return fmt.Sprintf("%s %s, example %q with credential %q", e.method, e.path, e.name, e.credential)
+}
+
+func examplesOf(path, method string, item *openapi3.PathItem, operation *openapi3.Operation) (list []example) {
+	bare := example{method: method, path: path, parameters: slices.Concat(item.Parameters, operation.Parameters)}
+	var credentials []string
+	for _, requirement := range *operation.Security {
+		credential := ""
+		for credential = range requirement {
+		}
+		credentials = append(credentials, credential)
+	}
+	if operation.RequestBody == nil {
+		for _, credential := range credentials {
+			e := bare
+			e.credential = credential
+			list = append(list, e)
+		}
+		return list
+	}
+	for mediaType, content := range operation.RequestBody.Value.Content {
+		for name, documented := range content.Examples {
+			e := bare
+			e.name, e.mediaType, e.credential = name, mediaType, credentials[0]
+			e.value, _ = documented.Value.Value.(map[string]any)
+			if other, given := documented.Value.Extensions["x-security"].(string); given {
+				e.credential = other
+			}
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// success is the status of an operation that does what it is for.
+func success(operation *openapi3.Operation) int {
+	for status := range 100 {
+		if operation.Responses.Status(200+status) != nil {
+			return 200 + status
+		}
+	}
+	return 0
+}
+
+// exampleWorld is a server with the users and clients that the document's examples speak of.
+type exampleWorld struct {
+	service *auth.Service
+	server  *httptest.Server
+	secret  string // of the client shop
+}
+
+const examplePassword = "seven kites over the harbour"
+
+func newExampleWorld(t *testing.T) exampleWorld {
+	t.Helper()
+	db := testdb.New(t)
+	box, err := token.NewKeyBox(bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, api := newAPI(t, db, replicaConfig{url: db.URL(), timeout: 5 * time.Second, registration: true, keys: token.NewKeys(), keyBox: box})
+	w := exampleWorld{service: service, server: httptest.NewServer(api)}
+	t.Cleanup(w.server.Close)
+	if _, err := service.AddClient(t.Context(), operator, account.Client{ID: "phone", Name: "phone", Type: account.PublicClient}); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := service.AddClient(t.Context(), operator, account.Client{ID: "shop", Name: "shop", Type: account.ConfidentialClient, MayIntrospect: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.secret = secret.Reveal()
+	return w
+}
+
+// send sends an example when nobody but ana and the admin boss is there, each logged in.
+func (w exampleWorld) send(t *testing.T, e example) (*http.Response, string) {
+	t.Helper()
+	live := w.begin(t, e)
+	request, err := http.NewRequestWithContext(t.Context(), e.method, w.server.URL+live.url(e), strings.NewReader(live.body(t, e)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.mediaType != "" {
+		request.Header.Set("Content-Type", e.mediaType)
+	}
+	switch e.credential {
+	case "bearer":
+		request.Header.Set("Authorization", "Bearer "+live.access)
+	case "client":
+		request.Header.Set("Authorization", basic("shop:"+w.secret))
+	case "accessCookie":
+		request.AddCookie(&http.Cookie{Name: "__Host-kindred_access", Value: live.access})
+	case "refreshCookie":
+		request.AddCookie(&http.Cookie{Name: "__Host-kindred_refresh", Value: live.tokens["refreshToken"]})
+	}
+	answer, err := w.server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(body)
+}
+
+// liveValues stand in for those of the document that another server gave at another time.
+type liveValues struct {
+	access       string
+	user, family string            // ids
+	tokens       map[string]string // by the member or parameter that has them
+}
+
+func (w exampleWorld) begin(t *testing.T, e example) liveValues {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"ana", "bob", "boss"} {
+		if err := w.service.DeleteUser(t.Context(), operator, name); !errors.Is(err, auth.ErrUserNotFound) {
+			must(err)
+		}
+	}
+	ana, err := w.service.CreateUser(t.Context(), operator, "ana", examplePassword, "user")
+	must(err)
+	_, err = w.service.CreateUser(t.Context(), operator, "boss", examplePassword, account.RoleAdmin)
+	must(err)
+	login := auth.LoginRequest{Username: "ana", Password: examplePassword}
+	if e.credential == "client" {
+		login.Client = auth.ClientCredentials{ID: "shop", Secret: w.secret}
+	}
+	anas, err := w.service.Login(t.Context(), auth.Caller{}, login)
+	must(err)
+	boss, err := w.service.Login(t.Context(), auth.Caller{}, auth.LoginRequest{Username: "boss", Password: examplePassword})
+	must(err)
+	families, err := w.service.Families(t.Context(), "ana", auth.FamilyQuery{Page: auth.Page{Limit: 1}})
+	must(err)
+	link, err := w.service.MakeResetLink(t.Context(), operator, "ana")
+	must(err)
+	live := liveValues{access: anas.AccessToken, user: ana.ID.String(), family: families.Families[0].ID.String(), tokens: map[string]string{
+		"refreshToken": anas.RefreshToken, "refresh_token": anas.RefreshToken, "token": anas.RefreshToken, "deviceToken": anas.DeviceToken,
+	}}
+	if strings.HasPrefix(e.path, "/admin/") {
+		live.access = boss.AccessToken
+	}
+	if strings.Contains(e.path, "reset") {
+		_, live.tokens["token"], _ = strings.Cut(link.URL.Reveal(), "token=")
+	}
+	return live
+}
+
+func (v liveValues) url(e example) string {
+	path, query := e.path, url.Values{}
+	for _, parameter := range e.parameters {
+		value := fmt.Sprint(parameter.Value.Example)
+		switch {
+		case parameter.Value.Example == nil:
+			continue
+		case parameter.Value.Name == "id" && strings.HasPrefix(path, "/admin/users/"):
+			value = v.user
+		case parameter.Value.Name == "id" || parameter.Value.Name == "family":
+			value = v.family
+		case v.tokens[parameter.Value.Name] != "":
+			value = v.tokens[parameter.Value.Name]
+		}
+		if parameter.Value.In == openapi3.ParameterInQuery {
+			query.Set(parameter.Value.Name, value)
+		}
+		path = strings.Replace(path, "{"+parameter.Value.Name+"}", value, 1)
+	}
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
+}
+
+func (v liveValues) body(t *testing.T, e example) string {
+	t.Helper()
+	if e.mediaType == "" {
+		return ""
+	}
+	object, form := map[string]any{}, url.Values{}
+	for name, value := range e.value {
+		if v.tokens[name] != "" {
+			value = v.tokens[name]
+		}
+		object[name] = value
+		form.Set(name, fmt.Sprint(value))
+	}
+	if e.mediaType != "application/json" {
+		return form.Encode()
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
