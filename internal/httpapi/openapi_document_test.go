@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +83,12 @@ func describesTheRest(operation *openapi3.Operation, answer *http.Response, body
 }
 
 func describesRequest(input *openapi3filter.RequestValidationInput) error {
+	parameters := slices.Concat(input.Route.PathItem.Parameters, input.Route.Operation.Parameters)
+	for name := range input.Request.URL.Query() {
+		if parameters.GetByInAndName(openapi3.ParameterInQuery, name) == nil {
+			return fmt.Errorf("there is no parameter %s", name)
+		}
+	}
 	asked := input.Request.Clone(input.Request.Context())
 	if input.Request.GetBody != nil {
 		again, err := input.Request.GetBody()
