@@ -55,7 +55,7 @@ func (w exampleWorld) sendAll(t *testing.T, want func(*openapi3.Operation) int) 
 				t.Errorf("%s %s has no example", method, path)
 			}
 			for _, e := range examples {
-				answer, body := w.send(t, e)
+				answer, body := w.send(t, e, w.begin(t, e), func(*http.Request) {})
 				if answer.StatusCode != want(operation) {
 					t.Errorf("%s: %d %s, want %d", e, answer.StatusCode, body, want(operation))
 				}
@@ -154,10 +154,9 @@ func newExampleWorld(t *testing.T, db *testdb.DB, url string) exampleWorld {
 	return w
 }
 
-// send sends an example when nobody but ana and the admin boss is there, each logged in.
-func (w exampleWorld) send(t *testing.T, e example) (*http.Response, string) {
+// send sends an example, after a last change to it.
+func (w exampleWorld) send(t *testing.T, e example, live liveValues, change func(*http.Request)) (*http.Response, string) {
 	t.Helper()
-	live := w.begin(t, e)
 	request, err := http.NewRequestWithContext(t.Context(), e.method, w.server.URL+live.url(e), strings.NewReader(live.body(t, e)))
 	if err != nil {
 		t.Fatal(err)
@@ -175,6 +174,7 @@ func (w exampleWorld) send(t *testing.T, e example) (*http.Response, string) {
 	case "refreshCookie":
 		request.AddCookie(&http.Cookie{Name: "__Host-kindred_refresh", Value: live.tokens["refreshToken"]})
 	}
+	change(request)
 	answer, err := w.server.Client().Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -189,11 +189,12 @@ func (w exampleWorld) send(t *testing.T, e example) (*http.Response, string) {
 
 // liveValues stand in for those of the document that another server gave at another time.
 type liveValues struct {
-	access       string
+	access, anas string            // access tokens: of who asks, and of ana
 	user, family string            // ids
 	tokens       map[string]string // by the member or parameter that has them
 }
 
+// begin leaves nobody but ana and the admin boss, each logged in.
 func (w exampleWorld) begin(t *testing.T, e example) liveValues {
 	t.Helper()
 	must := func(err error) {
@@ -223,7 +224,7 @@ func (w exampleWorld) begin(t *testing.T, e example) liveValues {
 	must(err)
 	link, err := w.service.MakeResetLink(t.Context(), operator, "ana")
 	must(err)
-	live := liveValues{access: anas.AccessToken, user: ana.ID.String(), family: families.Families[0].ID.String(), tokens: map[string]string{
+	live := liveValues{access: anas.AccessToken, anas: anas.AccessToken, user: ana.ID.String(), family: families.Families[0].ID.String(), tokens: map[string]string{
 		"refreshToken": anas.RefreshToken, "refresh_token": anas.RefreshToken, "token": anas.RefreshToken, "deviceToken": anas.DeviceToken,
 	}}
 	if strings.HasPrefix(e.path, "/admin/") {

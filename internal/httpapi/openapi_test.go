@@ -90,7 +90,7 @@ func TestOpenAPI_HasTheCodesOfTheTable(t *testing.T) {
 		if problem == nil {
 			return
 		}
-		for _, code := range words(codesOf(problem.Schema)) {
+		for _, code := range words(narrowed(problem.Schema, "code")) {
 			answered[code] = true
 			if !slices.Contains(statuses[code], status) {
 				t.Errorf("%s: %s is not %d", place, code, status)
@@ -113,14 +113,14 @@ func TestOpenAPI_HasTheCodesOfTheTable(t *testing.T) {
 	wantSame(t, "codes of answers", slices.Collect(maps.Keys(answered)), slices.Collect(maps.Keys(statuses)))
 }
 
-// codesOf are those that a response narrows the code of a problem to.
-func codesOf(schema *openapi3.SchemaRef) []any {
+// narrowed are the values that a response leaves of a member.
+func narrowed(schema *openapi3.SchemaRef, member string) []any {
 	for _, part := range schema.Value.AllOf {
-		if code := part.Value.Properties["code"]; code != nil {
+		if code := part.Value.Properties[member]; code != nil {
 			return code.Value.Enum
 		}
 	}
-	return schema.Value.Properties["code"].Value.Enum
+	return nil
 }
 
 // problemStatuses reads the table of problems from the source, so that none is left out.
