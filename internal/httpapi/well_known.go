@@ -21,7 +21,7 @@ func (a *API) handleKeySet(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/jwk-set+json")
 	if !current { // the answer keeps its no-store
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(set))
+		serveWhole(w, r, set)
 		return nil
 	}
 	writePublic(w, r, set)
@@ -57,10 +57,18 @@ func (a *API) handleMetadata(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// writePublic answers with what everybody may keep for a while; the library compares If-None-Match.
+// writePublic answers with what everybody may keep for a while.
 func writePublic(w http.ResponseWriter, r *http.Request, body []byte) {
 	digest := sha256.Sum256(body)
 	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", seconds(auth.JWKSMaxAge)))
 	w.Header().Set("ETag", `"`+base64.RawURLEncoding.EncodeToString(digest[:16])+`"`)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	serveWhole(w, r, body)
+}
+
+// serveWhole lets the library compare If-None-Match, and shows it no other header: it would give out parts of the
+// body, and refuse ranges and preconditions in words that are no problem of ours.
+func serveWhole(w http.ResponseWriter, r *http.Request, body []byte) {
+	asked := r.WithContext(r.Context())
+	asked.Header = http.Header{"If-None-Match": r.Header["If-None-Match"]}
+	http.ServeContent(w, asked, "", time.Time{}, bytes.NewReader(body))
 }
