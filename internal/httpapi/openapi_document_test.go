@@ -107,6 +107,7 @@ func (d document) route(request *http.Request) (*routers.Route, map[string]strin
 	refusing := func(status int, refusal string) *openapi3.Operation {
 		return &openapi3.Operation{Responses: openapi3.NewResponses(
 			openapi3.WithStatus(status, responses[refusal]), openapi3.WithStatus(http.StatusForbidden, responses["CrossOrigin"]),
+			openapi3.WithStatus(http.StatusBadRequest, responses["PlainHTTP"]),
 		)}
 	}
 	path, item, parameters := d.path(request.URL.EscapedPath())

@@ -137,7 +137,7 @@ func newExampleWorld(t *testing.T, db *testdb.DB, url string) exampleWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := replicaConfig{url: db.URL(), timeout: 5 * time.Second, registration: true, keys: token.NewKeys(), keyBox: box}
+	config := replicaConfig{url: db.URL(), timeout: 5 * time.Second, registration: true, tlsOnly: true, keys: token.NewKeys(), keyBox: box}
 	service, _ := newAPI(t, db, config)
 	config.url = url
 	_, api := newAPI(t, db, config)

@@ -51,6 +51,7 @@ func provocations() []provocation {
 			r.Header.Set("Origin", "https://another.example")
 			r.Header.Set("Sec-Fetch-Site", "cross-site")
 		}},
+		{"tls_required", "a proxy's word", func(r *http.Request, _ liveValues) { r.Header.Set("X-Forwarded-Proto", "http") }},
 		{"malformed_request", "the query", func(r *http.Request, _ liveValues) { r.URL.RawQuery = "except=x&nonsense=x" }},
 		{"malformed_request", "JSON", body("application/json", "[")},
 		{"malformed_request", "a form", body("application/x-www-form-urlencoded", "%zz")},
