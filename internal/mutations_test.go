@@ -40,8 +40,8 @@ func TestMutations_EachIsNoticedByItsTest(t *testing.T) {
 	// One server for all of them: to start one for each takes longer than most of the tests. Each still makes
 	// and migrates databases of its own on it, since a patch may be one of the migrations.
 	server := testdb.Empty(t).URL()
-	// Each is a whole go test: more of them than processors take longer.
-	slots := make(chan struct{}, max(runtime.NumCPU()/2, 1))
+	// Each is a whole go test, most of it a linker that keeps one processor busy.
+	slots := make(chan struct{}, runtime.NumCPU())
 	for _, m := range mutations(t) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
