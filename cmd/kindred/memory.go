@@ -11,10 +11,10 @@ import (
 // boundMemory sets what Go's collector goes by, where the operator has not (GOGC, GOMEMLIMIT).
 //
 // What lives is small, some 10 MiB, so that with Go's own setting the collector runs dozens of times a second
-// and takes a seventh of a server's time; it may let four times as much pile up. The limit is what the
+// and takes a seventh of a server's time; it may let three times as much pile up. The limit is what the
 // container or the machine has, less a tenth for what the collector does not see.
 func boundMemory(log *slog.Logger) {
-	const percent, share = 400, 0.9
+	const percent, share = 300, 0.9
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
