@@ -173,7 +173,7 @@ func TestTracing_OnlyTrustedProxiesAreFollowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t)
-			s := startServing(t, serveEnvironment(testdb.New(t).URL(), c.environment("TRUSTED_PROXIES="+tc.proxies)...))
+			s := startServing(t, serveEnvironment(testdb.New(t).URL(), c.environment("TRUSTED_PROXIES="+tc.proxies, "LOG_LEVEL=debug")...))
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/livez", nil)
 			if err != nil {
 				t.Fatal(err)

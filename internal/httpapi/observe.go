@@ -83,7 +83,10 @@ func (a *API) recoverPanic(w http.ResponseWriter, r *http.Request, seen *observe
 func (a *API) logRequest(r *http.Request, seen *observed, start time.Time) {
 	took := time.Since(start)
 	a.tellObservers(r.Context(), seen, took)
-	level := slog.LevelInfo
+	level := levelOf(seen)
+	if !a.config.Log.Enabled(r.Context(), level) {
+		return
+	}
 	attrs := append(make([]slog.Attr, 0, 9),
 		slog.String("method", r.Method), slog.String("route", seen.route), slog.Int("status", seen.status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("bytes", seen.bytes),
@@ -93,16 +96,26 @@ func (a *API) logRequest(r *http.Request, seen *observed, start time.Time) {
 		attrs = append(attrs, slog.String("address", seen.caller.Address.String()))
 	}
 	if seen.status >= http.StatusInternalServerError {
-		level = slog.LevelError
-		if errors.Is(seen.err, auth.ErrBusy) {
-			level = slog.LevelWarn // anybody can bring it about, and nothing is broken
-		}
 		attrs = append(attrs, slog.Any("error", seen.err))
 	}
 	if seen.panicked != "" {
 		attrs = append(attrs, slog.String("stack", seen.panicked))
 	}
 	a.config.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// levelOf is how loudly the log speaks of a request. What balancers and supervisors ask all day is worth a line
+// only where the answer is no.
+func levelOf(seen *observed) slog.Level {
+	switch {
+	case seen.status == http.StatusOK && (seen.route == livePath || seen.route == readyPath):
+		return slog.LevelDebug
+	case seen.status < http.StatusInternalServerError, errors.Is(seen.err, errNotReady): // the latter as it was told to
+		return slog.LevelInfo
+	case errors.Is(seen.err, auth.ErrBusy):
+		return slog.LevelWarn // anybody can bring it about, and nothing is broken
+	}
+	return slog.LevelError
 }
 
 // requestID takes a proxy's id if it can do no harm in a log, and makes one otherwise.

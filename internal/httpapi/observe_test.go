@@ -197,3 +197,35 @@ func TestObserve_FullHashingQueueIsNoErrorOfTheServer(t *testing.T) {
 		}
 	}
 }
+
+func TestObserve_ChecksThatAreAnsweredYesAreNoNews(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		seen observed
+		want slog.Level
+	}{
+		{observed{route: livePath, status: http.StatusOK}, slog.LevelDebug},
+		{observed{route: readyPath, status: http.StatusOK}, slog.LevelDebug},
+		{observed{route: "/token", status: http.StatusOK}, slog.LevelInfo},
+		{observed{route: readyPath, status: http.StatusNotFound}, slog.LevelInfo},
+		{observed{route: readyPath, status: http.StatusServiceUnavailable, err: errNotReady}, slog.LevelInfo}, // it was told to leave
+		{observed{route: readyPath, status: http.StatusServiceUnavailable, err: &auth.NotReadyError{Reason: "x"}}, slog.LevelError},
+		{observed{route: readyPath, status: http.StatusServiceUnavailable, err: auth.ErrUnavailable}, slog.LevelError},
+	} {
+		if got := levelOf(&c.seen); got != c.want {
+			t.Errorf("%+v: %v, want %v", c.seen, got, c.want)
+		}
+	}
+	var log bytes.Buffer
+	a := New(Config{PublicURL: "https://id.example", RequestTimeout: time.Minute, Log: slog.New(slog.NewJSONHandler(&log, nil))}, nil)
+	ask := func(path string) { a.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil)) }
+	ask(livePath)
+	if log.Len() != 0 {
+		t.Errorf("a balancer that is content fills the log: %s", &log)
+	}
+	a.Drain()
+	ask(readyPath)
+	if !strings.Contains(log.String(), `"level":"INFO","msg":"request","method":"GET","route":"/readyz","status":503`) {
+		t.Errorf("the log of a server that leaves: %s", &log)
+	}
+}
