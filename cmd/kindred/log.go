@@ -37,6 +37,9 @@ func (w *logWriter) Write(line []byte) (int, error) {
 		w.changed.Wait()
 	}
 	if w.ending { // somebody speaks after the end, and is heard
+		w.mu.Unlock()
+		<-w.ended
+		w.mu.Lock()
 		_, _ = w.out.Write(line)
 		return len(line), nil
 	}

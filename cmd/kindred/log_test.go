@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // slowReader takes one write at a time, each when it is told to.
@@ -92,4 +93,33 @@ func TestLogWriter_WaitsBehindALogThatNobodyReads(t *testing.T) {
 	if got := out.writes[len(out.writes)-1]; got != "late\n" {
 		t.Errorf("the last write is %d bytes, want the line that had to wait", len(got))
 	}
+}
+
+// Who speaks while the last lines are written comes behind them: nobody else writes meanwhile.
+func TestLogWriter_EndsWithOneWriteAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := &slowReader{begun: make(chan struct{}), goOn: make(chan struct{})}
+		w := newLogWriter(out)
+		fmt.Fprintln(w, "first")
+		<-out.begun
+		go w.end()
+		synctest.Wait()
+		go fmt.Fprintln(w, "late")
+		synctest.Wait()
+		select {
+		case <-out.begun:
+			close(out.goOn)
+			t.Error("two write at once")
+			return
+		default:
+		}
+		out.goOn <- struct{}{}
+		<-out.begun
+		out.goOn <- struct{}{}
+		synctest.Wait()
+		if got, want := fmt.Sprintf("%q", out.writes), `["first\n" "late\n"]`; got != want {
+			t.Errorf("written: %s, want %s", got, want)
+		}
+	})
 }
