@@ -52,14 +52,14 @@ func askHealth(ctx context.Context, listener config.Listener, path string) (stri
 	const limit, mostBytes = 2 * time.Second, 16 << 10
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	address, loopback := nearest(listener.Address)
+	address, ours := nearest(listener.Address)
 	url := "http://" + address + path
 	transport := &http.Transport{}
 	if listener.CertFile != "" {
 		url = "https://" + address + path
-		// The certificate is for the name that clients use, which no server on loopback has. Nobody is between
-		// us and loopback, and nothing secret is sent or believed.
-		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: loopback, MinVersion: tls.VersionTLS12}
+		// The certificate is for the name that clients use, which no address of this machine has. Nobody is between
+		// us and those, and nothing secret is sent or believed.
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: ours, MinVersion: tls.VersionTLS12}
 	}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -87,8 +87,8 @@ func askHealth(ctx context.Context, listener config.Listener, path string) (stri
 }
 
 // nearest is the address to reach a listener by from its own machine: one that listens everywhere is asked on
-// loopback.
-func nearest(address string) (reach string, loopback bool) {
+// loopback. It is ours unless it is a name, which may lead elsewhere: no other address can be listened on.
+func nearest(address string) (reach string, ours bool) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return address, false // checked with the settings
@@ -100,5 +100,5 @@ func nearest(address string) (reach string, loopback bool) {
 	case ip.Equal(net.IPv6unspecified):
 		return net.JoinHostPort("::1", port), true
 	}
-	return address, host == "localhost" || ip.IsLoopback()
+	return address, host == "localhost" || ip != nil
 }

@@ -34,7 +34,7 @@ func TestHealthcheck_AsksTheServerOfThisMachine(t *testing.T) {
 	}
 }
 
-// The server's own certificate names another host, which is no matter on loopback and nowhere else.
+// The server's own certificate names another host, which is no matter at an address of its machine.
 func TestHealthcheck_OverTLS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"ready"}`) }))
@@ -48,9 +48,9 @@ func TestHealthcheck_OverTLS(t *testing.T) {
 			t.Errorf("%s: %q, %v", address, status, err)
 		}
 	}
-	for address, want := range map[string]bool{"0.0.0.0:1": true, "[::]:1": true, "127.0.0.9:1": true, "[::1]:1": true, "192.0.2.1:1": false, "id.example:1": false} {
-		if _, loopback := nearest(address); loopback != want {
-			t.Errorf("%s counts as loopback: %v", address, loopback)
+	for address, want := range map[string]bool{"0.0.0.0:1": true, "[::]:1": true, "127.0.0.9:1": true, "[::1]:1": true, "192.0.2.1:1": true, "[2001:db8::1]:1": true, "id.example:1": false} {
+		if _, ours := nearest(address); ours != want {
+			t.Errorf("%s counts as this machine's: %v", address, ours)
 		}
 	}
 }
