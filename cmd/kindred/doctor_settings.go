@@ -1,16 +1,17 @@
 package main
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
 	"time"
 
 	"kindred/internal/config"
+	"kindred/internal/httpapi"
 )
 
 func (e *examination) settings(p process) {
@@ -80,23 +81,19 @@ func (e *examination) certificate(p process) {
 		e.plain(listener.Address)
 		return
 	}
-	pair, err := tls.LoadX509KeyPair(listener.CertFile, listener.KeyFile)
+	certificate, err := httpapi.ReadCertificate(listener.CertFile, listener.KeyFile, slog.New(slog.DiscardHandler))
 	if err != nil {
-		e.say("tls", levelProblem, "TLS_CERT_FILE and TLS_KEY_FILE cannot be used: "+err.Error(), "both must be readable PEM files, the key that of the first certificate")
+		e.say("tls", levelProblem, "TLS_CERT_FILE and TLS_KEY_FILE cannot be used: "+err.Error(),
+			"both must be readable PEM files, the key that of the first certificate, which must be valid now")
 		return
 	}
-	ends := pair.Leaf.NotAfter
-	switch {
-	case e.now.After(ends):
-		e.say("tls", levelProblem, "the certificate expired at "+cell(&ends), "renew it")
-	case e.now.Before(pair.Leaf.NotBefore):
-		e.say("tls", levelProblem, "the certificate is valid from "+cell(&pair.Leaf.NotBefore), "look at this machine's clock")
-	case ends.Sub(e.now) < soon:
+	leaf := certificate.Leaf()
+	if ends := leaf.NotAfter; ends.Sub(e.now) < soon {
 		e.say("tls", levelWarning, "the certificate expires at "+cell(&ends), "renew it")
-	default:
+	} else {
 		e.say("tls", levelOK, "the certificate is good until "+cell(&ends), "")
 	}
-	e.certificateName(pair.Leaf)
+	e.certificateName(leaf)
 }
 
 func (e *examination) plain(address string) {

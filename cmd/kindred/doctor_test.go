@@ -195,7 +195,9 @@ func TestDoctor_SettingsWithoutADatabase(t *testing.T) {
 		"plain HTTP for all":     {"LISTEN_ADDR=:3000", "tls", levelWarning, "plain HTTP"},
 		"plain HTTP to browsers": {"PUBLIC_URL=http://id.example", "public url", levelWarning, "HTTPS"},
 		"an address for one":     {"PUBLIC_URL=", "public url", levelWarning, "one machine"},
-		"no such certificate":    {"TLS_CERT_FILE=/nowhere", "tls", levelProblem, "/nowhere"},
+		"no such certificate":    {"TLS_CERT_FILE=/nowhere", "tls", levelProblem, "read certificate: no such file"},
+		// A key in place of its file's name is not repeated.
+		"a key for a file": {"TLS_CERT_FILE=s3cret", "tls", levelProblem, "read certificate: no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -221,7 +223,7 @@ func TestDoctor_Certificates(t *testing.T) {
 		"good":               {"id.example", -day, 90 * day, levelOK, "is good until"},
 		"soon over":          {"id.example", -day, 3 * day, levelWarning, "expires at"},
 		"over":               {"id.example", -9 * day, -day, levelProblem, "expired at"},
-		"not yet":            {"id.example", day, 90 * day, levelProblem, "valid from"},
+		"not yet":            {"id.example", day, 90 * day, levelProblem, "not valid before"},
 		"for another server": {"other.example", -day, 90 * day, levelWarning, "not for the host"},
 	} {
 		e := examination{now: time.Now(), valid: true}

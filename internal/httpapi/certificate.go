@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,6 +34,9 @@ func ReadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 	c.shown.Store(pair)
 	return c, nil
 }
+
+// Leaf is the certificate itself, without its chain.
+func (c *Certificate) Leaf() *x509.Certificate { return c.shown.Load().Leaf }
 
 // TLS is a configuration that shows the certificate: TLS 1.2 at least, Go's choice of suites.
 func (c *Certificate) TLS() *tls.Config {
