@@ -67,8 +67,10 @@ type examination struct {
 	now      time.Time // by this machine
 	cfg      config.Config
 	valid    bool // cfg is one to serve with
-	store    *store.Store
-	server   store.Server
+
+	unverified bool // a way to the database, and that was said
+	store      *store.Store
+	server     store.Server
 }
 
 func (e *examination) say(check string, l level, what, do string) {

@@ -36,7 +36,7 @@ func (e *examination) reach(ctx context.Context) bool {
 	default:
 		e.say("database", levelOK, "PostgreSQL "+server.Version+" takes writes", "")
 	}
-	if server.Distant && !server.Encrypted {
+	if server.Distant && !server.Encrypted && !e.unverified {
 		e.say("database tls", levelWarning, "the connection from another machine is not encrypted", "add sslmode=verify-full to DATABASE_URL")
 	}
 	return true

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"kindred/internal/config"
@@ -36,6 +37,7 @@ func (e *examination) settings(p process) {
 	}
 	e.origin()
 	e.proxies()
+	e.ways()
 }
 
 // origin looks at the address that clients are told.
@@ -46,6 +48,9 @@ func (e *examination) origin() {
 	case u.Hostname() == "localhost":
 		e.say("public url", levelWarning, "PUBLIC_URL is "+e.cfg.PublicURL+", which is for one machine only",
 			"set it to the origin that clients use, the same on all replicas")
+	case u.Scheme == "https" && e.cfg.TLS.AllowPlaintext:
+		e.say("public url", levelNote, "ALLOW_PLAINTEXT=true takes passwords and tokens in clear, although PUBLIC_URL is "+e.cfg.PublicURL,
+			"unset it, unless a mesh or a tunnel encrypts what comes in: docs/tls.md")
 	case u.Scheme != "https":
 		e.say("public url", levelWarning, "PUBLIC_URL is "+e.cfg.PublicURL+": browsers send session cookies by HTTPS only",
 			"serve by HTTPS, here or in the proxy, and set PUBLIC_URL to https://…")
@@ -67,6 +72,15 @@ func (e *examination) proxies() {
 		e.say("proxies", levelOK, fmt.Sprintf("%d networks of proxies are trusted", trusted), "")
 	case e.valid:
 		e.say("proxies", levelOK, "none is trusted: the address of a client is that of its connection", "")
+	}
+}
+
+// ways looks at those to PostgreSQL, as serve warns of them.
+func (e *examination) ways() {
+	for name, hosts := range unverifiedWays(e.cfg) {
+		e.unverified = true
+		e.say("database tls", levelWarning, name+": whoever stands on the way to "+strings.Join(hosts, ", ")+" can read and change all that goes there",
+			"add sslmode=verify-full: docs/tls.md")
 	}
 }
 

@@ -194,6 +194,8 @@ func TestDoctor_SettingsWithoutADatabase(t *testing.T) {
 		"a proxy":                {"TRUSTED_PROXIES=10.0.0.0/8", "proxies", levelOK, "1 networks"},
 		"plain HTTP for all":     {"LISTEN_ADDR=:3000", "tls", levelWarning, "plain HTTP"},
 		"plain HTTP to browsers": {"PUBLIC_URL=http://id.example", "public url", levelWarning, "HTTPS"},
+		"in clear all the same":  {"ALLOW_PLAINTEXT=true", "public url", levelNote, "in clear"},
+		"an unverified feed":     {"REVOCATION_LISTEN_URL=postgres://kindred:s3cret@db.example/kindred?sslmode=require", "database tls", levelWarning, "REVOCATION_LISTEN_URL: whoever stands on the way to db.example"},
 		"an address for one":     {"PUBLIC_URL=", "public url", levelWarning, "one machine"},
 		"no such certificate":    {"TLS_CERT_FILE=/nowhere", "tls", levelProblem, "read certificate: no such file"},
 		// A key in place of its file's name is not repeated.
