@@ -122,7 +122,7 @@ func scrapedAfterTraffic(t testing.TB) scraped {
 	s, ops := startWatched(t, serveEnvironment(db.URL(), key))
 	login := s.login(t, "user1")
 	s.refresh(t, login.field(t, "refreshToken"))
-	for _, path := range []string{"/protected", "/verify"} {
+	for _, path := range []string{"/protected", "/verify", "/livez", "/readyz"} {
 		wantStatus(t, s.get(t, path, login.field(t, "accessToken")), http.StatusOK)
 	}
 	s.mustPost(t, "/introspect", "")
