@@ -2,10 +2,14 @@ package httpapi
 
 import (
 	"bufio"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestServeHTTP_ConnectionsThatEndWithTheirAnswer(t *testing.T) {
@@ -34,6 +38,45 @@ func TestServeHTTP_ConnectionsThatEndWithTheirAnswer(t *testing.T) {
 		a.ServeHTTP(answer, r)
 		if ends := answer.Header().Get("Connection") == "close"; ends != request.ends {
 			t.Errorf("%s: the connection ends: %t, want %t", name, ends, request.ends)
+		}
+	}
+}
+
+// HTTP/2 has no such header: the library makes it a GOAWAY.
+func TestServeHTTP_ConnectionsOfHTTP2EndWhileDraining(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int32
+	a := &API{handler: http.NotFoundHandler()}
+	server := httptest.NewUnstartedServer(a)
+	server.EnableHTTP2 = true
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.StartTLS()
+	defer server.Close()
+	ask := func() {
+		t.Helper()
+		response, err := server.Client().Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.ProtoMajor != 2 || response.Header.Get("Connection") != "" {
+			t.Errorf("%s %v, error %v", response.Proto, response.Header, err)
+		}
+		response.Body.Close()
+	}
+	ask()
+	ask()
+	if n := opened.Load(); n != 1 {
+		t.Errorf("%d connections before the drain", n)
+	}
+	a.Drain()
+	ask() // its connection is told to go
+	for deadline := time.Now().Add(10 * time.Second); opened.Load() == 1; ask() {
+		if time.Now().After(deadline) {
+			t.Fatal("the connection goes on")
 		}
 	}
 }
