@@ -152,6 +152,7 @@ func TestRoles_RefusedToTheServer(t *testing.T) {
 		`CREATE FUNCTION public.clock_timestamp() RETURNS int LANGUAGE sql AS 'SELECT 1'`:     "permission denied",
 		`ALTER FUNCTION kindred_drop_past_partition(regclass, date) SET search_path = public`: "must be owner",
 		`SET ROLE kindred_owner`:                                                               "permission denied",
+		`UPDATE installation SET guard_began_at = NULL`:                                        "permission denied",
 		`UPDATE goose_db_version SET version_id = 0`:                                           "permission denied",
 		`SELECT kindred_drop_past_week('refresh_tokens', '2999-01-01')`:                        "dropped once they are past",
 		`SELECT kindred_drop_past_partition('refresh_tokens', current_date + 8)`:               "dropped once they are past",
@@ -174,6 +175,27 @@ func TestRoles_RefusedToTheServer(t *testing.T) {
 	}
 }
 
+// Who was let in to a restored database by its server's own role would be let in too early.
+func TestRoles_RestoreGuardIsTheOwners(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	addUser(t, db.URL(), "user1")
+	giveRoles(t, db)
+	server, owner := as(t, "kindred_server", db.URL()), as(t, "kindred_owner", db.URL())
+	s := startServing(t, serveEnvironment(server, keyEncryptionKey))
+	tokens := s.login(t, "user1")
+	for _, flag := range []string{"--yes", "--moved"} {
+		if _, stderr, code := run(t, "", []string{"DATABASE_URL=" + server}, "restore-guard", flag); code == 0 || !strings.Contains(stderr, "installation") {
+			t.Errorf("%s as the server's role: exit code %d: %s", flag, code, stderr)
+		}
+	}
+	wantStatus(t, s.get(t, "/protected", tokens.field(t, "accessToken")), http.StatusOK)
+	terminal{t, []string{"DATABASE_URL=" + owner}}.want(0, "nothing to do", "", "restore-guard", "--moved")
+	terminal{t, []string{"DATABASE_URL=" + owner}}.want(0, "ended 1 sessions", "", "restore-guard", "--yes")
+	wantStatus(t, s.refresh(t, tokens.field(t, "refreshToken")), http.StatusForbidden)
+	wantStatus(t, s.get(t, "/protected", s.login(t, "user1").field(t, "accessToken")), http.StatusOK)
+}
+
 // A new table must be decided on: what the server may do with it, and that others read it.
 func TestRoles_EachTableHasItsGrants(t *testing.T) {
 	t.Parallel()
@@ -181,7 +203,7 @@ func TestRoles_EachTableHasItsGrants(t *testing.T) {
 		"users": "INSERT SELECT UPDATE", "token_families": "DELETE INSERT SELECT UPDATE", "refresh_tokens": "INSERT SELECT",
 		"audit_events": "INSERT SELECT", "revocations": "DELETE INSERT SELECT", "signing_keys": "INSERT SELECT UPDATE",
 		"clients": "INSERT SELECT UPDATE", "throttle": "DELETE INSERT SELECT UPDATE", "password_resets": "DELETE INSERT SELECT UPDATE",
-		"installation": "SELECT UPDATE", "goose_db_version": "SELECT", "goose_lock": "SELECT",
+		"installation": "SELECT", "goose_db_version": "SELECT", "goose_lock": "SELECT",
 	}
 	db := testdb.New(t)
 	giveRoles(t, db)

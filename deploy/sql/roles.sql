@@ -4,8 +4,8 @@
 --
 --   psql -v ON_ERROR_STOP=1 -1 -d kindred -f deploy/sql/roles.sql
 --
---   kindred_owner   owns the schema; `kindred migrate` runs as it, and nothing else
---   kindred_server  `kindred serve` and all commands that change something; no DDL, and tokens and
+--   kindred_owner   owns the schema; `kindred migrate` and `kindred restore-guard` run as it, and nothing else
+--   kindred_server  `kindred serve` and all other commands that change something; no DDL, and tokens and
 --                   audit events can be added and read only
 --   kindred_reader  reads: `kindred explain`, `check`, `events`, `user list`, `session list`; it sees the hashes
 --                   of passwords and tokens as a backup does
@@ -62,7 +62,8 @@ $$;
 ALTER DEFAULT PRIVILEGES FOR ROLE kindred_owner IN SCHEMA public GRANT SELECT ON TABLES TO kindred_server, kindred_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO kindred_server, kindred_reader;
 
--- What the server writes. refresh_tokens and audit_events are append-only, users and clients are never deleted.
+-- What the server writes. refresh_tokens and audit_events are append-only, users and clients are never deleted, and
+-- where the database stands (installation) is not for servers to say: it keeps them out.
 -- Partitions get no grant of their own: they are written through their table.
 DO $$
 DECLARE
@@ -78,11 +79,13 @@ BEGIN
             ('clients',         'INSERT, UPDATE'),
             ('throttle',        'INSERT, UPDATE, DELETE'),
             ('password_resets', 'INSERT, UPDATE, DELETE'),
-            ('installation',    'UPDATE')) AS t (name, privileges)
+            ('installation',    NULL)) AS t (name, privileges)
         WHERE to_regclass('public.' || t.name) IS NOT NULL
     LOOP
         EXECUTE format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON public.%I FROM PUBLIC, kindred_server, kindred_reader', what.name);
-        EXECUTE format('GRANT %s ON public.%I TO kindred_server', what.privileges, what.name);
+        IF what.privileges IS NOT NULL THEN
+            EXECUTE format('GRANT %s ON public.%I TO kindred_server', what.privileges, what.name);
+        END IF;
     END LOOP;
     IF to_regprocedure('public.kindred_drop_past_partition(regclass, date)') IS NOT NULL THEN
         REVOKE EXECUTE ON FUNCTION public.kindred_ensure_partitions(regclass, date, date), public.kindred_drop_past_partition(regclass, date) FROM PUBLIC;
