@@ -151,6 +151,30 @@ func TestGuardRestore_KeepsServersOutUntilItHasEnded(t *testing.T) {
 	}
 }
 
+// What a run that was killed had ended is passed over by the next one, in one statement: with many millions that
+// takes longer than a request may.
+func TestGuardRestore_MayTakeLongerThanARequest(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReplica(t, db)
+	r.addUser(t, "ana")
+	r.login(t, "ana")
+	db.Exec(t, `
+		CREATE TABLE limits (statement text);
+		CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+		    INSERT INTO limits SELECT current_setting('statement_timeout');
+		    RETURN NEW;
+		END $$;
+		CREATE TRIGGER note BEFORE UPDATE ON token_families FOR EACH ROW EXECUTE FUNCTION note()`)
+	if _, err := newOperator(t, db).GuardRestore(t.Context(), onCommandLine(), quiet); err != nil {
+		t.Fatal(err)
+	}
+	if limit := one[string](t, db, `SELECT statement FROM limits`); limit != "0" {
+		t.Errorf("a batch may take %s", limit)
+	}
+}
+
 func TestGuardRestore_TwoAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -176,11 +176,15 @@ func (tx *Tx) AwaitNextSecond(ctx context.Context, at time.Time) error {
 
 // RevokeAnyFamilies ends limit families at most, whosever they are, in the order of their ids and after one of
 // them, locking them in that order, and returns them; none if there were no more. Their access tokens are left to
-// RevokeAllTokens.
+// RevokeAllTokens. It may take as long as it takes, since servers are out: what an earlier run ended is passed over
+// to the first that lives, and were that cut off as a request's statement is, no run would ever get beyond it.
 func (tx *Tx) RevokeAnyFamilies(ctx context.Context, after uuid.UUID, limit int, reason family.Reason, by string) ([]uuid.UUID, error) {
 	const hold = `SELECT id FROM token_families WHERE id > $1 AND revoked_at IS NULL ORDER BY id LIMIT $2 FOR UPDATE`
 	// By an array, for which each family is looked up: a join of so many reads the whole table each time.
 	const end = `UPDATE token_families SET revoked_at = clock_timestamp(), revoked_reason = $2, revoked_by = $3 WHERE id = ANY ($1)`
+	if _, err := tx.tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+		return nil, fmt.Errorf("hold families: %w", translate(err))
+	}
 	rows, err := tx.tx.Query(ctx, hold, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("hold families: %w", translate(err))
