@@ -20,8 +20,8 @@ type Guarded struct {
 
 // GuardRestore makes a database safe to serve from that was restored from a backup: what was revoked since the
 // backup lives there again, and nobody can tell what it was. So everything ends: first all access tokens, by an
-// entry of the blacklist and, for those who verify by themselves, by revoking all signing keys, then all
-// families, in short transactions. progress is told of each. The first server that comes makes the next key.
+// entry of the blacklist and, for those who verify by themselves, by revoking all signing keys, and links that set
+// a password, which may have been used, then all families, in short transactions. progress is told of each. The first server that comes makes the next key.
 //
 // From its beginning to its end servers refuse to work, so that nothing that was revoked is believed meanwhile.
 // It may be ended at any moment, and of two at once both do the same: whoever calls it again goes on.
@@ -54,7 +54,7 @@ func (s *Service) GuardRestore(ctx context.Context, caller Caller, progress func
 	return done, err
 }
 
-// beginGuard keeps the servers out, and ends all access tokens and the keys that signed them.
+// beginGuard keeps the servers out, and ends all access tokens, the keys that signed them, and all reset links.
 func (s *Service) beginGuard(ctx context.Context, caller Caller) (keys []string, err error) {
 	err = s.changeKeys(ctx, caller, func(ctx context.Context, tx *store.Tx, j *journal, all []store.SigningKey, now time.Time) error {
 		keys = nil
@@ -62,6 +62,9 @@ func (s *Service) beginGuard(ctx context.Context, caller Caller) (keys []string,
 			return err
 		}
 		if _, err := tx.RevokeAllTokens(ctx); err != nil {
+			return err
+		}
+		if err := tx.DropAllResets(ctx); err != nil {
 			return err
 		}
 		// Also one that was revoked after the backup was made verifies again.

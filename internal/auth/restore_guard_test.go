@@ -52,6 +52,7 @@ func TestGuardRestore_EndsFamiliesTokensAndKeys(t *testing.T) {
 	tokens := []auth.Tokens{r.login(t, "ana"), r.login(t, "ana"), r.login(t, "bob")}
 	first := keyOf(t, tokens[0])
 	second := r.rotate(t) // published, and to sign later
+	link := r.resetToken(t, "bob")
 
 	guarded, err := newOperator(t, db).GuardRestore(t.Context(), onCommandLine(), quiet)
 	if err != nil || guarded.Families != 3 || len(guarded.Keys) != 2 {
@@ -67,6 +68,7 @@ func TestGuardRestore_EndsFamiliesTokensAndKeys(t *testing.T) {
 			t.Errorf("no family of %s has the reason", user)
 		}
 	}
+	wantError(t, r.ResetPassword(t.Context(), caller, link, otherPassword), auth.ErrInvalidResetToken)
 	// Whoever verifies by itself needs a key that it has never seen.
 	again := r.login(t, "ana")
 	if key := keyOf(t, again); key == first || key == second {

@@ -57,6 +57,14 @@ func (tx *Tx) DropReset(ctx context.Context, userID uuid.UUID) error {
 	return err
 }
 
+// DropAllResets takes everybody's reset token away.
+func (tx *Tx) DropAllResets(ctx context.Context) error {
+	if _, err := tx.tx.Exec(ctx, `DELETE FROM password_resets`); err != nil {
+		return fmt.Errorf("drop all reset tokens: %w", translate(err))
+	}
+	return nil
+}
+
 // PurgeResets deletes reset tokens that have expired. There is one a user at most.
 func (s *Store) PurgeResets(ctx context.Context) error {
 	const statement = `DELETE FROM password_resets WHERE expires_at <= clock_timestamp()`
