@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -23,8 +24,8 @@ var rolesOfAll sync.Mutex
 
 const passwordOfRoles = "a password that only tests use"
 
-// giveRoles runs the operators' file on a database.
-func giveRoles(t testing.TB, db *testdb.DB) {
+// giveRoles runs the operators' file on a database, and more in the same transaction.
+func giveRoles(t testing.TB, db *testdb.DB, more ...string) {
 	t.Helper()
 	file, err := os.ReadFile("../../deploy/sql/roles.sql")
 	if err != nil {
@@ -32,7 +33,7 @@ func giveRoles(t testing.TB, db *testdb.DB) {
 	}
 	rolesOfAll.Lock()
 	defer rolesOfAll.Unlock()
-	db.Exec(t, string(file)) // in one transaction, as with psql -1
+	db.Exec(t, string(file)+strings.Join(more, ";")) // in one transaction, as with psql -1
 	for _, role := range []string{"kindred_owner", "kindred_server", "kindred_reader"} {
 		db.Exec(t, "ALTER ROLE "+role+" PASSWORD '"+passwordOfRoles+"'")
 	}
@@ -173,6 +174,35 @@ func TestRoles_RefusedToTheServer(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", statement, err, reason)
 		}
 	}
+}
+
+// Servers of before, as a role that is no superuser and owned everything, serve on while the roles come.
+func TestRoles_TheFormerOwnerServesOn(t *testing.T) {
+	t.Parallel()
+	db := testdb.Empty(t)
+	const former = "kindred_former"
+	db.Exec(t, `CREATE ROLE `+former+` LOGIN PASSWORD '`+passwordOfRoles+`'`)
+	t.Cleanup(func() { // roles are the whole server's
+		conn, err := pgx.Connect(context.Background(), db.URL())
+		if err == nil {
+			_, err = conn.Exec(context.Background(), `DROP OWNED BY `+former+`; DROP ROLE `+former)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	db.Exec(t, `GRANT CREATE ON SCHEMA public TO `+former)
+	environ := serveEnvironment(as(t, former, db.URL()))
+	o := terminal{t, environ}
+	o.want(0, "", "", "migrate", "up")
+	o.want(0, "", goodPassword, "user", "add", "ana", "--password-stdin")
+	s := startServing(t, environ)
+	login := s.mustPost(t, "/login", `{"username":"ana","password":"`+goodPassword+`"}`)
+	giveRoles(t, db, `GRANT kindred_owner TO `+former)
+	wantStatus(t, s.refresh(t, login.field(t, "refreshToken")), http.StatusOK)
+	wantStatus(t, s.get(t, "/readyz", ""), http.StatusOK)
+	o.want(0, "", "", "purge") // on connections of its own
+	o.want(0, "", "", "check")
 }
 
 // Who was let in to a restored database by its server's own role would be let in too early.
