@@ -1,6 +1,7 @@
 package migrations_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,10 @@ func TestUp_BuildsTheIndexesThatAnInterruptedRunLeft(t *testing.T) {
 		db.Exec(t, unbuild+left)
 		if _, invalid := indexesOf(t, db); len(invalid) < 3 {
 			t.Fatalf("%s: only %q are not good", name, invalid)
+		}
+		_, planned, err := migrations.Plan(t.Context(), db.URL())
+		if drops := strings.Contains(strings.Join(planned, "\n"), "DROP INDEX CONCURRENTLY"); err != nil || drops != (name == "invalid") {
+			t.Errorf("%s: the plan drops something: %v, error %v", name, drops, err)
 		}
 		for range 2 {
 			if err := migrations.Up(t.Context(), db.URL(), func(string) {}, func(string) {}); err != nil {

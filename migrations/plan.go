@@ -80,6 +80,9 @@ func Plan(ctx context.Context, databaseURL string) (pending []Pending, builds []
 		return nil, nil, err
 	}
 	for _, part := range parts {
+		if part.leftover && !part.built {
+			builds = append(builds, part.drop)
+		}
 		if !part.built {
 			builds = append(builds, part.create)
 		}
