@@ -77,6 +77,9 @@ func TestDoctor_HealthyServer(t *testing.T) {
 	findings := examined(t, "DATABASE_URL="+withRole(t, server.URL(), "server"))
 	var checks []string
 	for _, f := range findings {
+		if f.Check == "database tls" { // a container is another machine, and speaks in clear
+			continue
+		}
 		// A server for tests forgets what it pleases.
 		if f.Level != levelOK && f.Check != "durability" {
 			t.Errorf("%s %s: %s", f.Level, f.Check, f.What)
