@@ -46,16 +46,23 @@ func TestPurge_OneAtATime(t *testing.T) {
 	}
 }
 
+// withAPastWeek is a replica with a session, on a database with a partition that can be dropped.
+func withAPastWeek(t testing.TB) (r replica, db *testdb.DB, refreshToken string) {
+	t.Helper()
+	db = testdb.New(t)
+	r = newReplica(t, db)
+	r.addUser(t, "ana")
+	refreshToken = r.login(t, "ana").RefreshToken
+	db.Exec(t, `SELECT kindred_make_weeks('refresh_tokens', `+monday+`, `+monday+`)`)
+	return r, db, refreshToken
+}
+
 // Whoever reads of the past for long, as a dump does, puts the drop off and holds up no refresh: what is waited
 // for is the past partition, and the table only when that is free.
 func TestPurge_WhoReadsThePastHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
-	r := newReplica(t, db)
-	r.addUser(t, "ana")
-	token := r.login(t, "ana").RefreshToken
-	db.Exec(t, `SELECT kindred_make_weeks('refresh_tokens', `+monday+`, `+monday+`)`)
-	db.Exec(t, `ALTER FUNCTION kindred_drop_past_partition(regclass, date) SET lock_timeout = '20s'`) // to look at it while it waits
+	r, db, token := withAPastWeek(t)
+	db.Exec(t, `ALTER FUNCTION kindred_drop_past_week(regclass, date) SET lock_timeout = '20s'`) // to look at it while it waits
 	reader, err := db.Conn(t).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -84,11 +91,7 @@ func TestPurge_WhoReadsThePastHoldsUpNobodyElse(t *testing.T) {
 // comes, and nobody tells the server that the other side is gone.
 func TestPurge_WhoStallsBeforeCommitHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
-	r := newReplica(t, db)
-	r.addUser(t, "ana")
-	token := r.login(t, "ana").RefreshToken
-	db.Exec(t, `SELECT kindred_make_weeks('refresh_tokens', `+monday+`, `+monday+`)`)
+	r, db, token := withAPastWeek(t)
 	stalled, err := db.Conn(t).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
