@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -15,13 +16,15 @@ import (
 // container or the machine has, less a tenth for what the collector does not see.
 func boundMemory(log *slog.Logger) {
 	const percent, share = 300, 0.9
-	if os.Getenv("GOGC") == "" {
+	given := os.Getenv("GOGC")
+	if given == "" {
 		debug.SetGCPercent(percent)
+		given = strconv.Itoa(percent)
 	}
 	limit, err := memlimit.Set(memlimit.WithRatio(share), memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)))
 	if err != nil {
 		log.Warn("no limit of memory could be found; GOMEMLIMIT sets one", "error", err)
 		return
 	}
-	log.Debug("memory", "limit_mib", limit>>20)
+	log.Debug("memory", "limit_mib", limit>>20, "gogc", given)
 }
