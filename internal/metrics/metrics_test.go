@@ -117,7 +117,7 @@ func TestRun_RemembersWhatWasRead(t *testing.T) {
 		if _, there := values(t, m)["kindred_families_alive"]; there {
 			t.Error("families are counted that nobody has estimated")
 		}
-		time.Sleep(5*time.Minute + time.Second)
+		time.Sleep(5*time.Minute + time.Second) // by synctest's clock, at once: five more readings
 		for range 100 {
 			values(t, m)
 		}
